@@ -1,0 +1,1 @@
+"""Cohere's Rerank API over open rerankers: validates, templates, truncates, scores, ranks."""
