@@ -1,0 +1,122 @@
+"""The official Qwen3-Reranker recipe in transformers: the number that every answer of the gateway must equal.
+
+Written after the README of QwenLM/Qwen3-Embedding (`format_instruction`, `process_inputs`, `compute_logits`):
+prefix, body and suffix are tokenised apart, the body is cut at its end so that all fits, and the score is the
+softmax over the logits of "no" and "yes" behind the last token. Two things are ours. The body is encoded with
+special tokens off: the official snippet turns a document's `<|im_end|>` into the control token, so a document
+could end its own prompt; the gateway never lets it. And the caller may cut a document shorter than the context.
+
+Torch lives in `.venv-vllm`, the tests do not: run as a program this answers one JSON line for each it reads, and
+`Reference` is the tests' end of that pipe.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from tests.vllm.provision import PYTHON, REPOSITORY
+
+INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+PREFIX = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+)
+SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One pair as a caller means it. Lengths in tokens; None: no limit."""
+
+    query: str
+    document: str
+    instruction: str = INSTRUCTION
+    max_tokens: int | None = None
+    """Of the whole prompt."""
+    max_tokens_per_doc: int | None = None
+    """Of what stands behind the label "<Document>:", the space included, which joins the first word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    score: float
+    ids: list[int]
+    """The whole prompt, cut."""
+    uncut: int
+    """How many tokens the prompt had before it was cut."""
+
+
+class Reference:
+    """A process that scores with the model in `folder`, in float32 whatever the checkpoint's dtype."""
+
+    def __init__(self, folder: Path) -> None:
+        command: list[str | Path] = [PYTHON, "-m", "tests.vllm.reference", folder]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(command, cwd=REPOSITORY, text=True, **pipes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.communicate()  # closes its stdin, which ends it
+
+    def __call__(self, cases: Sequence[Case]) -> list[Answer]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        answers = []
+        for case in cases:
+            stdin.write(json.dumps(asdict(case)) + "\n")
+            stdin.flush()
+            answers.append(Answer(**json.loads(stdout.readline())))
+        return answers
+
+
+def serve(folder: Path, lines: IO[str], answers: IO[str]) -> None:
+    """In `.venv-vllm`: score every `Case` that arrives as a line."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    no, yes = (tokenizer.convert_tokens_to_ids(word) for word in ("no", "yes"))
+    for line in lines:
+        ids, uncut = prompt_ids(tokenizer, Case(**json.loads(line)))
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([ids]), logits_to_keep=1).logits[0, -1]
+        score = torch.softmax(logits[[no, yes]], dim=0)[1].item()
+        answers.write(json.dumps(asdict(Answer(score, ids, uncut))) + "\n")
+        answers.flush()
+
+
+def prompt_ids(tokenizer: Any, case: Case) -> tuple[list[int], int]:
+    """The prompt's ids, and how many there were before the document was cut."""
+
+    def encode(text: str, *, control_tokens: bool) -> list[int]:
+        ids: list[int] = tokenizer.encode(
+            text, add_special_tokens=False, split_special_tokens=not control_tokens
+        )
+        return ids
+
+    prefix, suffix = encode(PREFIX, control_tokens=True), encode(SUFFIX, control_tokens=True)
+    head = f"<Instruct>: {case.instruction}\n<Query>: {case.query}\n<Document>:"
+    body = encode(f"{head} {case.document}", control_tokens=False)
+    # The label ends in a token of its own (the next character is a space), so the document's tokens are the rest.
+    before_document = len(encode(head, control_tokens=False))
+    uncut = len(prefix) + len(body) + len(suffix)
+    if case.max_tokens_per_doc is not None:
+        body = body[: before_document + case.max_tokens_per_doc]
+    if case.max_tokens is not None:
+        body = body[: case.max_tokens - len(prefix) - len(suffix)]
+    return prefix + body + suffix, uncut
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), sys.stdin, sys.stdout)
