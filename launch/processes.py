@@ -1,0 +1,238 @@
+"""Runs programs as `supervisor` decides: the one loop that starts, watches and ends real processes."""
+
+import asyncio
+import contextlib
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from launch.reaper import Reaper, signal_group
+from launch.screen import Screen
+from launch.supervisor import Action, Event, Exited, Fact, GiveUp, Group, Phase, Policy, Say, Spawn, State, step
+
+_TICK_S = 0.1
+_PROBE_S = {Phase.STARTING: 0.2}
+_LAZY_PROBE_S = 2.0
+_PROBE_TIMEOUT_S = 5.0
+_LAST_LINES = 40
+_SHOWN_LINES = 15
+_LOG_BYTES = 16 << 20
+# How long the rest of a group may take to end once its leader has: vLLM's workers free shared memory.
+_LEFTOVER_GRACE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One way to start a program; `note` is said when it is taken."""
+
+    command: Sequence[str]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program to keep running. Its attempts go from the preferred one to those that need less memory."""
+
+    name: str
+    attempts: Sequence[Attempt]
+    health_url: str
+    log: Path
+    environment: Mapping[str, str]
+    policy: Policy = field(default_factory=Policy)
+    died_of_memory: Callable[[Iterable[str]], bool] = lambda _lines: False
+    # Called with the number of a smaller attempt before it is started, and the programs to restart with it.
+    before_step_down: Callable[[int], None] = lambda _attempt: None
+    restarts: Sequence[str] = ()
+
+
+async def supervise(
+    programs: Sequence[Program], screen: Screen, *, once_ready: Callable[[], Awaitable[None]] | None = None
+) -> int:
+    """Runs the programs until they are told to stop (returns 0) or one of them is given up (1).
+
+    SIGINT, SIGTERM and SIGHUP ask them to stop, a second one kills. `once_ready` is called when all of them are
+    ready for the first time.
+    """
+    inbox = _Inbox()
+    failed = False
+    async with contextlib.AsyncExitStack() as stack:
+        reaper = stack.enter_context(Reaper())
+        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=_PROBE_TIMEOUT_S))
+        await stack.enter_async_context(_posting(inbox))
+        watched = {program.name: _Watched(program, screen, reaper, client, inbox) for program in programs}
+        while not all(one.state.over for one in watched.values()):
+            name, event = await inbox.get()
+            for one in watched.values() if name is EVERYBODY else [watched[name]]:
+                failed = one.take(event) or failed
+            _show_progress(watched.values(), screen)
+            if once_ready and all(one.state.phase is Phase.READY for one in watched.values()):
+                await stack.enter_async_context(_background(once_ready()))
+                once_ready = None
+    return int(failed)
+
+
+EVERYBODY = ""
+_Inbox = asyncio.Queue[tuple[str, Event]]  # the name of a program, or EVERYBODY
+
+
+class _Watched:
+    """A program with its state and, while it runs, its process."""
+
+    def __init__(
+        self, program: Program, screen: Screen, reaper: Reaper, client: httpx.AsyncClient, inbox: _Inbox
+    ) -> None:
+        self.program = program
+        self.state = State()
+        self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._screen, self._reaper, self._client, self._inbox = screen, reaper, client, inbox
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    def take(self, event: Event) -> bool:
+        """Lets the event change the state and does what that asks for; True when the program is given up."""
+        self.state, actions = step(self.state, event, time.monotonic(), self.program.policy)
+        for action in actions:
+            self._do(action)
+        return any(isinstance(action, GiveUp) for action in actions)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Spawn(attempt):
+                self._spawn(attempt)
+            case Say(text):
+                self._screen.say(f"{self.program.name}: {text}")
+            case GiveUp(reason):
+                self._give_up(reason)
+            case Group.TERMINATE if self._process:
+                signal_group(self._process.pid, signal.SIGTERM)
+            case Group.KILL if self._process:
+                signal_group(self._process.pid, signal.SIGKILL)
+
+    def _spawn(self, attempt: int) -> None:
+        way = self.program.attempts[attempt]
+        if attempt and not self.state.was_ready:
+            self._screen.say(f"{self.program.name}: out of memory; {way.note}")
+            self.program.before_step_down(attempt)
+            for other in self.program.restarts:
+                self._inbox.put_nowait((other, Fact.RESTART))
+        self.last_lines.clear()
+        try:
+            # A session of its own: Ctrl-C reaches the launcher only, and the whole group can be ended at once.
+            self._process = subprocess.Popen(
+                way.command,
+                env=dict(self.program.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.last_lines.append(f"{way.command[0]}: {error.strerror}")
+            self._inbox.put_nowait((self.program.name, Exited(127)))
+            return
+        self._reaper.watch(self._process.pid)
+        self._watch = asyncio.create_task(self._follow(self._process))
+
+    async def _follow(self, process: subprocess.Popen[bytes]) -> None:
+        """Reports on the process from its start to the end of its last descendant."""
+        reader = threading.Thread(target=_drain, args=(process, self.program.log, self.last_lines), daemon=True)
+        reader.start()
+        async with _background(self._probe()):
+            while process.poll() is None:
+                await asyncio.sleep(_TICK_S)
+        await _end_leftovers(process.pid)
+        await asyncio.to_thread(reader.join, 1.0)
+        self._reaper.forget(process.pid)
+        out_of_memory = self.program.died_of_memory(self.last_lines)
+        self._inbox.put_nowait((self.program.name, Exited(process.returncode, out_of_memory)))
+
+    async def _probe(self) -> None:
+        while True:
+            try:
+                healthy = (await self._client.get(self.program.health_url)).status_code == 200
+            except httpx.HTTPError:
+                healthy = False
+            self._inbox.put_nowait((self.program.name, Fact.HEALTHY if healthy else Fact.UNHEALTHY))
+            await asyncio.sleep(_PROBE_S.get(self.state.phase, _LAZY_PROBE_S))
+
+    def _give_up(self, reason: str) -> None:
+        lines = [f"  | {line}" for line in list(self.last_lines)[-_SHOWN_LINES:]]
+        self._screen.say("\n".join([f"{self.program.name}: {reason}. Its last lines:", *lines]))
+        self._screen.say(f"{self.program.name}: everything it said is in {self.program.log}")
+
+
+async def _end_leftovers(group: int) -> None:
+    """Ends what is left of a group whose leader is gone: vLLM's workers hold the GPU that a restart needs."""
+    deadline = time.monotonic() + _LEFTOVER_GRACE_S
+    left = signal_group(group, signal.SIGTERM)
+    while left and time.monotonic() < deadline:
+        await asyncio.sleep(_TICK_S)
+        left = signal_group(group, 0)
+    if left:
+        signal_group(group, signal.SIGKILL)
+
+
+def _drain(process: subprocess.Popen[bytes], log: Path, last_lines: deque[str]) -> None:
+    """Copies what the process prints to its log and, line by line, to `last_lines`; runs in a thread."""
+    assert process.stdout
+    rest = ""
+    with process.stdout as pipe:
+        while chunk := pipe.read1(65536):  # type: ignore[attr-defined]
+            if log.exists() and log.stat().st_size > _LOG_BYTES:
+                log.replace(log.with_suffix(".old"))
+            with log.open("ab") as file:
+                file.write(chunk)
+            # A carriage return redraws a progress bar: each drawing counts as a line.
+            *lines, rest = re.split(r"[\r\n]+", rest + chunk.decode(errors="replace"))
+            last_lines.extend(line for line in lines if line.strip())
+            rest = rest[-4096:]
+    if rest.strip():
+        last_lines.append(rest)
+
+
+def _show_progress(watched: Iterable[_Watched], screen: Screen) -> None:
+    starting = [one for one in watched if one.state.phase is Phase.STARTING]
+    if starting:
+        slowest = min(starting, key=lambda one: one.state.since_s)
+        elapsed_s = time.monotonic() - slowest.state.since_s
+        last = slowest.last_lines[-1].strip() if slowest.last_lines else ""
+        screen.progress(f"{slowest.program.name}: starting, {elapsed_s:.0f} s  {last}")
+
+
+@contextlib.asynccontextmanager
+async def _posting(inbox: _Inbox) -> AsyncIterator[None]:
+    """Posts ticks, and signals as requests to stop: a handler only queues, the loop acts."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, inbox.put_nowait, (EVERYBODY, Fact.STOP))
+
+    async def tick() -> None:
+        while True:
+            inbox.put_nowait((EVERYBODY, Fact.TICK))
+            await asyncio.sleep(_TICK_S)
+
+    async with _background(tick()):
+        yield
+    for number in signals:
+        loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Runs `work` beside the body and cancels it at its end."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
