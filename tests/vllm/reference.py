@@ -2,12 +2,13 @@
 
 Written after the README of QwenLM/Qwen3-Embedding (`format_instruction`, `process_inputs`, `compute_logits`):
 prefix, body and suffix are tokenised apart, the body is cut at its end so that all fits, and the score is the
-softmax over the logits of "no" and "yes" behind the last token. Two things are ours. The body is encoded with
-special tokens off: the official snippet turns a document's `<|im_end|>` into the control token, so a document
-could end its own prompt; the gateway never lets it. And the caller may cut a document shorter than the context.
+softmax over the logits of "no" and "yes" behind the last token. Two things are ours. The body is encoded by a
+tokenizer that knows no control tokens: the official snippet turns a document's `<|im_end|>` or `<think>` into
+one, so a document could end its own prompt; the gateway never lets it. And the caller may cut a document
+shorter than the context.
 
-Torch lives in `.venv-vllm`, the tests do not: run as a program this answers one JSON line for each it reads, and
-`Reference` is the tests' end of that pipe.
+Torch lives in `.venv-vllm`, the tests do not: run as a program this answers one JSON line for each it reads,
+and `Reference` is the tests' end of that pipe.
 """
 
 import json
@@ -23,8 +24,8 @@ from tests.vllm.provision import PYTHON, REPOSITORY
 
 INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 PREFIX = (
-    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
-    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the "
+    'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
 )
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
@@ -55,9 +56,13 @@ class Reference:
     """A process that scores with the model in `folder`, in float32 whatever the checkpoint's dtype."""
 
     def __init__(self, folder: Path) -> None:
-        command: list[str | Path] = [PYTHON, "-m", "tests.vllm.reference", folder]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen(command, cwd=REPOSITORY, text=True, **pipes)
+        self._process = subprocess.Popen(
+            [PYTHON, "-m", "tests.vllm.reference", folder],
+            cwd=REPOSITORY,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -85,10 +90,11 @@ def serve(folder: Path, lines: IO[str], answers: IO[str]) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompts = Prompts(tokenizer, without_control_tokens(folder))
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     no, yes = (tokenizer.convert_tokens_to_ids(word) for word in ("no", "yes"))
     for line in lines:
-        ids, uncut = prompt_ids(tokenizer, Case(**json.loads(line)))
+        ids, uncut = prompts.ids(Case(**json.loads(line)))
         with torch.inference_mode():
             logits = model(input_ids=torch.tensor([ids]), logits_to_keep=1).logits[0, -1]
         score = torch.softmax(logits[[no, yes]], dim=0)[1].item()
@@ -96,26 +102,38 @@ def serve(folder: Path, lines: IO[str], answers: IO[str]) -> None:
         answers.flush()
 
 
-def prompt_ids(tokenizer: Any, case: Case) -> tuple[list[int], int]:
-    """The prompt's ids, and how many there were before the document was cut."""
+class Prompts:
+    """`tokenizer` reads the template as the official snippet does, `plain` what people wrote."""
 
-    def encode(text: str, *, control_tokens: bool) -> list[int]:
-        ids: list[int] = tokenizer.encode(
-            text, add_special_tokens=False, split_special_tokens=not control_tokens
-        )
+    def __init__(self, tokenizer: Any, plain: Any) -> None:
+        self._plain = plain
+        self._prefix: list[int] = tokenizer.encode(PREFIX, add_special_tokens=False)
+        self._suffix: list[int] = tokenizer.encode(SUFFIX, add_special_tokens=False)
+
+    def ids(self, case: Case) -> tuple[list[int], int]:
+        """The prompt, and how many tokens it had before the document was cut."""
+        head = f"<Instruct>: {case.instruction}\n<Query>: {case.query}\n<Document>:"
+        body = self._read(f"{head} {case.document}")
+        template = len(self._prefix) + len(self._suffix)
+        uncut = template + len(body)
+        if case.max_tokens_per_doc is not None:
+            # The label ends in a token of its own (a space follows), so the rest are the document's tokens.
+            body = body[: len(self._read(head)) + case.max_tokens_per_doc]
+        if case.max_tokens is not None:
+            body = body[: case.max_tokens - template]
+        return self._prefix + body + self._suffix, uncut
+
+    def _read(self, text: str) -> list[int]:
+        ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
         return ids
 
-    prefix, suffix = encode(PREFIX, control_tokens=True), encode(SUFFIX, control_tokens=True)
-    head = f"<Instruct>: {case.instruction}\n<Query>: {case.query}\n<Document>:"
-    body = encode(f"{head} {case.document}", control_tokens=False)
-    # The label ends in a token of its own (the next character is a space), so the document's tokens are the rest.
-    before_document = len(encode(head, control_tokens=False))
-    uncut = len(prefix) + len(body) + len(suffix)
-    if case.max_tokens_per_doc is not None:
-        body = body[: before_document + case.max_tokens_per_doc]
-    if case.max_tokens is not None:
-        body = body[: case.max_tokens - len(prefix) - len(suffix)]
-    return prefix + body + suffix, uncut
+
+def without_control_tokens(folder: Path) -> Any:
+    """The model's `tokenizers.Tokenizer`, to which `<|im_end|>` is ten characters like any other."""
+    from tokenizers import Tokenizer
+
+    spec = json.loads((folder / "tokenizer.json").read_text())
+    return Tokenizer.from_str(json.dumps(spec | {"added_tokens": []}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Make a tiny Qwen3 with random weights that plays Qwen3-Reranker: same prompt, same arithmetic, a few MB.
 
-Equality with the official recipe is a property of the prompt and of the arithmetic, not of what the weights have
-learned; random weights show a wrong prompt even better, as every token moves the score. The module describes a
-model without torch; run as a program (in `.venv-vllm`, with a folder and the fields as JSON) it makes one.
+Equality with the official recipe is a property of the prompt and of the arithmetic, not of what the weights
+have learned; random weights show a wrong prompt even better, as every token moves the score. The module
+describes a model without torch; run as a program (in `.venv-vllm`, a folder and the fields as JSON) it makes
+one.
 """
 
 import dataclasses

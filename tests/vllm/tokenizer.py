@@ -1,11 +1,12 @@
 """Make Qwen3's tokenizer, the ids included, from the byte pairs that `provision.py` fetched.
 
-Runs in `.venv-vllm`. With all 151,643 ranks every id is the one Qwen3-Reranker was trained with ("yes" 9693, "no"
-2152, `<|im_start|>` 151644, ...). With fewer ranks the model is small, "yes" and "no" are still single tokens,
-and rare scripts fall back to bytes, which makes the seams between pieces of text harder.
+Runs in `.venv-vllm`. With all 151,643 ranks every id is the one Qwen3-Reranker was trained with ("yes" 9693,
+"no" 2152, `<|im_start|>` 151644, ...). With fewer ranks the model is small, "yes" and "no" are still single
+tokens, and rare scripts fall back to bytes, which makes the seams between pieces of text harder.
 """
 
 import base64
+import itertools
 import json
 from pathlib import Path
 
@@ -13,16 +14,18 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from tests.vllm.provision import RANKS
 
-# In the order of their ids, which follow the last rank. Source: tokenizer_config.json of Qwen/Qwen3-Reranker-0.6B;
-# there the second group has "special": false.
-SPECIAL = (
-    "<|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|> <|box_end|> "
-    "<|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|> <|image_pad|> <|video_pad|>"
-).split()
-ADDED = (
-    "<tool_call> </tool_call> <|fim_prefix|> <|fim_middle|> <|fim_suffix|> <|fim_pad|> <|repo_name|> <|file_sep|> "
-    "<tool_response> </tool_response> <think> </think>"
-).split()
+# In the order of their ids, which follow the last rank. Source: tokenizer_config.json of
+# Qwen/Qwen3-Reranker-0.6B, where the second group has "special": false.
+SPECIAL = [
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+    *("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),
+    *("<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>"),
+    *("<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"),
+]
+ADDED = [
+    *("<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"),
+    *("<|repo_name|>", "<|file_sep|>", "<tool_response>", "</tool_response>", "<think>", "</think>"),
+]
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -94,7 +97,7 @@ def merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
 def halves(token: bytes, rank: int, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:
-        joined = [ranks.get(left + right, rank) for left, right in zip(parts, parts[1:], strict=False)]
+        joined = [ranks.get(left + right, rank) for left, right in itertools.pairwise(parts)]
         place = joined.index(min(joined))
         parts[place : place + 2] = [parts[place] + parts[place + 1]]
     left, right = parts

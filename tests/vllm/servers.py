@@ -1,0 +1,122 @@
+"""Real processes for the tests: vLLM on the CPU, and the gateway in front of it, on free loopback ports."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from tests.vllm.provision import REPOSITORY, VLLM
+from tests.vllm.tiny_model import TinyModel
+
+LOGS = REPOSITORY / ".cache" / "vllm-tests"
+MODEL = "tiny-reranker"
+MAX_TOKENS = 2048
+START_TIMEOUT_S = 240
+STOP_TIMEOUT_S = 20
+
+# Turns Qwen3ForCausalLM into the classifier that answers P(yes); documented by vLLM for Qwen3-Reranker.
+OVERRIDES = (
+    '{"architectures":["Qwen3ForSequenceClassification"],'
+    '"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true}'
+)
+QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+# Wins over --kv-cache-memory-bytes and takes whole gigabytes.
+HUNGRY = "VLLM_CPU_KVCACHE_SPACE"
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    url: str
+    model: TinyModel
+
+
+@contextlib.contextmanager
+def vllm(name: str, model: TinyModel, chat_template: Path | None = None) -> Iterator[Engine]:
+    """`vllm serve` over `model`, ready to answer; 20 to 60 s to start, 1.6 GB."""
+    port = free_port()
+    command = [
+        *(VLLM, "serve", model.folder(), "--served-model-name", MODEL),
+        *("--host", "127.0.0.1", "--port", str(port), "--hf-overrides", OVERRIDES),
+        *("--dtype", model.dtype, "--max-model-len", str(MAX_TOKENS)),
+        *("--enforce-eager", "--kv-cache-memory-bytes", "64M"),
+        *(("--chat-template", chat_template) if chat_template else ()),
+    ]
+    url = f"http://127.0.0.1:{port}"
+    with running(name, command, f"{url}/health"):
+        yield Engine(url, model)
+
+
+@contextlib.contextmanager
+def gateway(name: str, models: Mapping[str, Mapping[str, object]], **settings: object) -> Iterator[str]:
+    """`python -m gateway` over these `models` of its configuration file; gives its base URL."""
+    port = free_port()
+    config = {"host": "127.0.0.1", "port": port, "models": models, **settings}
+    file = LOGS / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(config))
+    url = f"http://127.0.0.1:{port}"
+    with running(name, [sys.executable, "-m", "gateway", "--config", file], f"{url}/readyz"):
+        yield url
+
+
+@contextlib.contextmanager
+def running(name: str, command: Sequence[str | Path], ready_url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `command` until the block ends, entering it when `ready_url` answers 200."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / f"{name}.log"
+    environment = {key: value for key, value in os.environ.items() if key != HUNGRY} | QUIET
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # vLLM is three processes: they are ended as one group
+        )
+    try:
+        wait_until_ready(process, ready_url, log)
+        yield process
+    finally:
+        end_group(process)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    answer = "nothing"
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            response = httpx.get(url, timeout=5)
+        except httpx.TransportError as error:
+            answer = repr(error)
+        else:
+            if response.is_success:
+                return
+            answer = response.text
+        time.sleep(0.2)
+    last_lines = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
+    raise RuntimeError(f"{url} did not get ready: {answer}\nthe end of {log}:\n{last_lines}")
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
