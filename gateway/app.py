@@ -1,0 +1,53 @@
+"""Builds the gateway from its settings: the one place that knows every part."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from starlette.routing import Router
+
+from gateway.auth import Auth
+from gateway.endpoint import Endpoint
+from gateway.engines import Doctor, VllmEngine
+from gateway.metrics import Metrics
+from gateway.rerank import Model, Models
+from gateway.scorer import Scorer
+from gateway.settings import ModelSettings, Settings, SettingsError
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+def build(settings: Settings, *, metrics_dir: str | None = None) -> Router:
+    """The ASGI application. Raises SettingsError when a model's tokenizer cannot be had."""
+    # A call's whole time is bounded by the engine that makes it; the engines bound the number of connections.
+    client = httpx.AsyncClient(
+        transport=AiohttpTransport(limits=httpx.Limits(max_connections=None)),
+        timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+    )
+    models = {name: _model(name, model, settings, client) for name, model in settings.models.items()}
+    endpoint = Endpoint(
+        Models(list(models.values()), models[settings.default_model], strict=settings.unknown_model == "error"),
+        {name: Doctor(model.scorer.engine) for name, model in models.items()},
+        Auth(settings.api_keys),
+        Metrics(shared_dir=metrics_dir),
+        settings.limits,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        async with client:
+            yield
+
+    return Router(default=endpoint, lifespan=lifespan, redirect_slashes=False)
+
+
+def _model(name: str, model: ModelSettings, settings: Settings, client: httpx.AsyncClient) -> Model:
+    try:
+        engine = VllmEngine(name, model, client, timeout_s=settings.limits.engine_timeout_s)
+    except SettingsError as error:
+        raise SettingsError(f"models.{name}.{error}") from None
+    scorer = Scorer(engine, max_pairs_waiting=settings.limits.max_pairs_waiting)
+    # The hub's own name is a name for the model too.
+    aliases = (*model.aliases, model.hub) if model.hub else model.aliases
+    return Model(name, scorer, model.max_tokens, aliases)

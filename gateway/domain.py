@@ -1,0 +1,110 @@
+"""The words of the field, frozen: a request's pairs become scores, the scores a ranking. No I/O."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.errors import BadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One query and one document: the unit that is scored, cached and billed."""
+
+    query: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a pair is to be read; with the pair and the engine's identity it decides the score.
+
+    instruction: the task, for models that take one; None is the model's default.
+    max_tokens_per_doc: a document is cut after so many tokens; None cuts only what does not fit.
+    max_chunks_per_doc: a document that does not fit is read in up to so many overlapping chunks.
+    """
+
+    instruction: str | None = None
+    max_tokens_per_doc: int | None = None
+    max_chunks_per_doc: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the engine says of a pair.
+
+    value: relevance in 0..1. tokens: how many the engine read. chunks: prompts scored, of which the best counts.
+    cut, query_cut: tokens of the document and of the query left out.
+    """
+
+    value: float
+    tokens: int = 0
+    chunks: int = 1
+    cut: int = 0
+    query_cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The engine will not read this pair, whoever asks; the rest of the request is ranked without it."""
+
+    reason: str
+
+
+Outcome = Score | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """What any dialect asks for. `returned[i]`, when asked for, is what the answer says of document i."""
+
+    query: str
+    documents: Sequence[str]
+    model: str | None = None
+    top_n: int | None = None
+    reading: Reading = Reading()
+    strict: bool = False
+    returned: Sequence[Mapping[str, object]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A document's place in the answer: its index in the request and its score."""
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RerankResponse:
+    """The ranking, best first, and what it cost.
+
+    model: the one that scored. tokens: read by the engine. chunks: prompts scored (billed).
+    cut_documents, cut_tokens: what truncation left out of documents. warnings: for the caller, in words.
+    """
+
+    model: str
+    ranking: Sequence[Ranked]
+    tokens: int
+    chunks: int
+    cut_documents: int = 0
+    cut_tokens: int = 0
+    warnings: Sequence[str] = ()
+
+
+def check(request: RerankRequest, *, max_documents: int) -> None:
+    """The limits that hold in every dialect. Raises BadRequest with Cohere's own words where it has them."""
+    if not request.query.strip():
+        raise BadRequest("invalid request: query must not be empty or be only whitespace")
+    if not request.documents:
+        raise BadRequest("invalid request: list of documents must not be empty")
+    if len(request.documents) > max_documents:
+        raise BadRequest(
+            f"invalid request: documents: {len(request.documents)} given, at most {max_documents} are allowed"
+        )
+
+
+def rank(outcomes: Sequence[Outcome], top_n: int | None) -> list[Ranked]:
+    """Best first, ties by index, what was refused last with 0.0; `top_n` None is all."""
+    values = [outcome.value if isinstance(outcome, Score) else -1.0 for outcome in outcomes]
+    order = sorted(range(len(values)), key=values.__getitem__, reverse=True)  # stable: ties keep the index order
+    return [Ranked(index, max(values[index], 0.0)) for index in order[:top_n]]

@@ -1,0 +1,242 @@
+"""HTTP in, HTTP out: finds what a path means, asks for it in the caller's dialect, and records how it went."""
+
+import asyncio
+import logging
+import time
+import traceback
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway import openapi
+from gateway.auth import Auth
+from gateway.dialects import RERANK_SEGMENTS, dialect_of
+from gateway.engines import Doctor
+from gateway.errors import BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError
+from gateway.metrics import Metrics
+from gateway.rerank import Model, Models, rerank
+from gateway.settings import LimitSettings
+
+log = logging.getLogger("gateway")
+
+T = TypeVar("T")
+# A body this large takes longer to parse than other requests should wait.
+PARSE_IN_THREAD_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request on its way: what it asks of which path, and the id its answer will carry."""
+
+    http: Request
+    segments: Sequence[str]
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a last path segment means."""
+
+    method: str
+    answer: Callable[[Call], Awaitable[Response]]
+    public: bool = False
+
+
+class TokenizeBody(msgspec.Struct):
+    """What `POST /v1/tokenize` takes."""
+
+    text: str
+    model: str | None = None
+
+
+class Endpoint:
+    """The ASGI application. Routes by the last path segment, whatever stands before it, and never redirects."""
+
+    def __init__(
+        self,
+        models: Models,
+        doctors: dict[str, Doctor],
+        auth: Auth,
+        metrics: Metrics,
+        limits: LimitSettings,
+    ) -> None:
+        self._models = models
+        self._doctors = doctors
+        self._auth = auth
+        self._metrics = metrics
+        self._limits = limits
+        self._routes = {
+            **dict.fromkeys(RERANK_SEGMENTS, Route("POST", self._rerank)),
+            "models": Route("GET", self._list_models),
+            "check-api-key": Route("POST", self._check_api_key),
+            "tokenize": Route("POST", self._tokenize),
+            "healthz": Route("GET", self._healthz, public=True),
+            "readyz": Route("GET", self._readyz, public=True),
+            "metrics": Route("GET", self._report, public=True),
+            "openapi.json": Route("GET", self._openapi, public=True),
+            "docs": Route("GET", self._docs, public=True),
+            "": Route("GET", self._docs, public=True),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        http = Request(scope, receive)
+        segments = [segment for segment in scope["path"].split("/") if segment]
+        call = Call(http, segments, str(uuid.uuid4()))
+        try:
+            response = await self._answer(call)
+        except RerankError as error:
+            response = _error_response(call, error)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            # Where, but not what: the message of an unknown error may quote a document.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("request %s failed: %s\n%s", call.id, type(error).__name__, where)
+            response = _error_response(call, RerankError(f"internal error, request {call.id}"))
+        await response(scope, receive, send)
+
+    async def _answer(self, call: Call) -> Response:
+        route = self._route(call)
+        if not route.public:
+            self._auth.check(call.http.headers.get)
+        return await route.answer(call)
+
+    def _route(self, call: Call) -> Route:
+        method = "GET" if call.http.method == "HEAD" else call.http.method
+        if method == "GET" and "models" in call.segments[:-1]:
+            return Route("GET", self._one_model)
+        route = self._routes.get(call.segments[-1] if call.segments else "")
+        if route is None:
+            raise NotFound("no such path: POST /v1/rerank or /v2/rerank, and see /docs")
+        if method != route.method:
+            raise MethodNotAllowed(f"this path takes {route.method}")
+        return route
+
+    async def _rerank(self, call: Call) -> Response:
+        dialect = dialect_of(call.segments)
+        self._metrics.started()
+        status, started_s = 500, time.perf_counter()
+        try:
+            body = await _body(call.http, self._limits.max_body_bytes)
+            started_s = time.perf_counter()
+            if len(body) > PARSE_IN_THREAD_BYTES:
+                request = await asyncio.to_thread(dialect.parse, body)
+            else:
+                request = dialect.parse(body)
+            answer = rerank(request, self._models, max_documents=self._limits.max_documents)
+            response = await _while_connected(call.http, answer)
+            self._metrics.ranked(response, len(request.documents))
+            status = 200
+            return _json(dialect.render(call.id, request, response))
+        except RerankError as error:
+            status = error.status
+            raise
+        except ClientDisconnect:
+            status = 499
+            raise
+        finally:
+            self._metrics.answered(dialect.name, status, time.perf_counter() - started_s)
+
+    async def _list_models(self, call: Call) -> Response:
+        models = [_model_json(model) for model in self._models.models]
+        # Cohere's clients read `models`, OpenAI-style listers `data`.
+        data = [{"id": model["name"], "object": "model"} for model in models]
+        return _json(msgspec.json.encode({"models": models, "object": "list", "data": data}))
+
+    async def _one_model(self, call: Call) -> Response:
+        last = len(call.segments) - 1 - call.segments[::-1].index("models")
+        name = "/".join(call.segments[last + 1 :])
+        return _json(msgspec.json.encode(_model_json(self._models.named(name))))
+
+    async def _check_api_key(self, call: Call) -> Response:
+        return _json(b'{"valid":true}')
+
+    async def _tokenize(self, call: Call) -> Response:
+        try:
+            body = msgspec.json.decode(await _body(call.http, self._limits.max_body_bytes), type=TokenizeBody)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise BadRequest("invalid request: expected an object with a string called text") from None
+        tokens = await self._models.serving(body.model).scorer.engine.tokenize(body.text)
+        return _json(msgspec.json.encode({"tokens": tokens.ids, "token_strings": tokens.strings}))
+
+    async def _healthz(self, call: Call) -> Response:
+        return _json(b'{"alive":true}')
+
+    async def _readyz(self, call: Call) -> Response:
+        found = await asyncio.gather(*(doctor.checks() for doctor in self._doctors.values()))
+        models = [
+            {"name": name, "ready": all(check.passed for check in checks), "checks": [asdict(one) for one in checks]}
+            for name, checks in zip(self._doctors, found, strict=True)
+        ]
+        ready = all(model["ready"] for model in models)
+        response = _json(msgspec.json.encode({"ready": ready, "models": models}))
+        if not ready:
+            response.status_code = EngineUnavailable.status
+            response.headers["retry-after"] = str(EngineUnavailable.retry_after_s)
+        return response
+
+    async def _report(self, call: Call) -> Response:
+        return Response(self._metrics.report(), headers={"content-type": self._metrics.content_type})
+
+    async def _openapi(self, call: Call) -> Response:
+        return _json(msgspec.json.encode(openapi.DOCUMENT))
+
+    async def _docs(self, call: Call) -> Response:
+        return Response(files("gateway").joinpath("docs.html").read_bytes(), media_type="text/html")
+
+
+async def _body(http: Request, max_bytes: int) -> bytes:
+    """The whole body. Too much of it is 400: clients show 413 as an unknown error."""
+    declared = http.headers.get("content-length", "")
+    size = int(declared) if declared.isdecimal() else 0
+    chunks = []
+    if size <= max_bytes:
+        size = 0
+        async for chunk in http.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                break
+            chunks.append(chunk)
+    if size > max_bytes:
+        raise BadRequest(f"invalid request: the body has over {max_bytes} bytes")
+    return b"".join(chunks)
+
+
+async def _while_connected(http: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The work's result, unless the caller leaves first: then the work is cancelled and the engine spared."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_disconnected(http.receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+def _error_response(call: Call, error: RerankError) -> Response:
+    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
+    body = dialect_of(call.segments).render_error(call.id, error)
+    return Response(body, status_code=error.status, media_type="application/json", headers=headers)
+
+
+def _model_json(model: Model) -> dict[str, Any]:
+    return {"name": model.name, "endpoints": ["rerank"], "finetuned": False, "context_length": model.max_tokens}

@@ -1,0 +1,40 @@
+"""What an engine is to the gateway: something that scores pairs, and can say what it is and how it does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain import Outcome, Pair, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text as the engine's tokenizer sees it."""
+
+    ids: list[int]
+    strings: list[str]
+
+
+class Engine(Protocol):
+    """One model, behind one upstream. Every call raises EngineUnavailable, EngineTimeout or EngineNonsense."""
+
+    identity: str
+    """Changes whenever the same pair, read the same way, could get another score: part of every cache key."""
+    incarnation: int
+    """Grows each time the engine stops answering: what was checked before must be checked again."""
+    takes_instruction: bool
+    real_weights: bool
+    """False for a model without a hub id: nobody knows what it should find relevant."""
+    min_version: tuple[int, int, int]
+    probe: tuple[str, list[int]] | None
+    """A rendered prompt and the ids the engine's tokenizer must give for it; None where the server templates."""
+
+    async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
+        """One outcome per pair, in order."""
+
+    async def tokenize(self, text: str) -> Tokens: ...
+
+    async def alive(self) -> None: ...
+
+    async def version(self) -> str | None:
+        """None when the server does not tell."""

@@ -1,0 +1,271 @@
+"""vLLM's JSON: the only file that changes when vLLM does. Text goes to `/score`, token ids to `/classify`."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import httpx
+import msgspec
+
+from gateway.domain import Outcome, Pair, Reading, Refused, Score
+from gateway.engines.base import Tokens
+from gateway.errors import EngineNonsense, EngineTimeout, EngineUnavailable
+from gateway.prompts import Prompt, Rendered, prompts_of
+from gateway.settings import ModelSettings
+
+log = logging.getLogger("gateway")
+
+JSON = {"content-type": "application/json"}
+PROBE_TIMEOUT_S = 5.0
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class _ScoreItem(msgspec.Struct):
+    index: int
+    score: float
+
+
+class _ScoreReply(msgspec.Struct):
+    data: list[_ScoreItem]
+    usage: _Usage | None = None
+
+
+class _ClassifyItem(msgspec.Struct):
+    index: int
+    probs: list[float]
+
+
+class _ClassifyReply(msgspec.Struct):
+    data: list[_ClassifyItem]
+    usage: _Usage | None = None
+
+
+class _TokenizeReply(msgspec.Struct):
+    tokens: list[int]
+    token_strs: list[str] | None = None
+
+
+class _VersionReply(msgspec.Struct):
+    version: str
+
+
+class _PromptRefused(Exception):
+    """The engine answered 400: at least one prompt of the call is one it will not read."""
+
+
+_score_reply = msgspec.json.Decoder(_ScoreReply)
+_classify_reply = msgspec.json.Decoder(_ClassifyReply)
+
+
+def _score_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    pairs = [prompt for prompt in prompts if isinstance(prompt, Pair)]
+    queries = [pair.query for pair in pairs]
+    return {
+        # One query for many documents is sent once.
+        "text_1": queries[0] if len(set(queries)) == 1 else queries,
+        "text_2": [pair.document for pair in pairs],
+    }
+
+
+def _classify_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    return {"input": prompts}
+
+
+def _scores(body: bytes) -> tuple[list[tuple[int, float]], _Usage | None]:
+    reply = _score_reply.decode(body)
+    return [(item.index, item.score) for item in reply.data], reply.usage
+
+
+def _probabilities(body: bytes) -> tuple[list[tuple[int, float]], _Usage | None]:
+    reply = _classify_reply.decode(body)
+    # One class: its probability is P(yes), the official recipe's score.
+    return [(item.index, item.probs[0]) for item in reply.data if len(item.probs) == 1], reply.usage
+
+
+@dataclass(frozen=True, slots=True)
+class _Wire:
+    """How one family's prompts travel: the path, the body, the reply, and the first vLLM that understands it."""
+
+    path: str
+    body: Callable[[Sequence[Prompt]], dict[str, Any]]
+    read: Callable[[bytes], tuple[list[tuple[int, float]], _Usage | None]]
+    min_version: tuple[int, int, int]
+
+
+WIRES = {
+    "cross-encoder": _Wire("/score", _score_body, _scores, (0, 0, 0)),
+    "qwen3-reranker": _Wire("/classify", _classify_body, _probabilities, (0, 15, 1)),
+}
+
+
+class VllmEngine:
+    """One model behind one server that speaks vLLM's wire.
+
+    The model's name is left out of every call: the server has one, under a name only its operator knows.
+    """
+
+    def __init__(self, name: str, model: ModelSettings, client: httpx.AsyncClient, *, timeout_s: float) -> None:
+        self._name = name
+        self._url = model.engine.rstrip("/")
+        self._client = client
+        self._timeout_s = timeout_s
+        self._prompts = prompts_of(model)
+        self._wire = WIRES[model.family]
+        self._answers = True
+        self.incarnation = 0
+        self.real_weights = model.hub is not None
+        self.min_version = self._wire.min_version
+        self.probe = self._prompts.probe
+        self.takes_instruction = self._prompts.takes_instruction
+        self.identity = "\0".join((name, model.hub or "", model.revision or "", self._prompts.fingerprint))
+
+    async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
+        if self._prompts.tokenizes:
+            rendered = await asyncio.to_thread(self._prompts.render, pairs, reading)
+        else:
+            rendered = self._prompts.render(pairs, reading)
+        results = iter(await self._ask([prompt for one in rendered for prompt in one.prompts]))
+        return [_outcome(one, list(itertools.islice(results, len(one.prompts)))) for one in rendered]
+
+    async def tokenize(self, text: str) -> Tokens:
+        body = {"prompt": text, "add_special_tokens": False, "return_token_strs": True}
+        with _sensible():
+            reply = msgspec.json.decode(await self._post("/tokenize", body), type=_TokenizeReply)
+        return Tokens(reply.tokens, reply.token_strs or [])
+
+    async def alive(self) -> None:
+        reply = await self._send("GET", "/health", b"", PROBE_TIMEOUT_S)
+        if reply.status_code != 200:
+            raise EngineUnavailable(f"the engine is not ready (health: {reply.status_code})")
+
+    async def version(self) -> str | None:
+        reply = await self._send("GET", "/version", b"", PROBE_TIMEOUT_S)
+        try:
+            return msgspec.json.decode(reply.content, type=_VersionReply).version
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+
+    async def _ask(self, prompts: Sequence[Prompt]) -> list[Score | Refused]:
+        """A score per prompt. vLLM fails a whole call for one prompt it cannot read, so a 400 is halved until found."""
+        try:
+            return [*await self._call(prompts)]
+        except _PromptRefused as refusal:
+            if len(prompts) == 1:
+                return [Refused(str(refusal))]
+            middle = len(prompts) // 2
+            return [*await self._ask(prompts[:middle]), *await self._ask(prompts[middle:])]
+
+    async def _call(self, prompts: Sequence[Prompt]) -> list[Score]:
+        with _sensible():
+            scores, usage = self._wire.read(await self._post(self._wire.path, self._wire.body(prompts)))
+        if sorted(index for index, _ in scores) != list(range(len(prompts))):
+            raise EngineNonsense(f"the engine was asked for {len(prompts)} scores and did not give each once")
+        if not all(-1.01 <= score <= 1.01 for _, score in scores):  # false for NaN too; bf16 overshoots 1 a little
+            raise EngineNonsense("the engine gave a score outside 0..1: it must apply the model's activation")
+        return [
+            Score(score, tokens) for (_, score), tokens in zip(sorted(scores), _tokens(prompts, usage), strict=True)
+        ]
+
+    async def _post(self, path: str, body: dict[str, Any]) -> bytes:
+        content = msgspec.json.encode(body)
+        reply = await self._send("POST", path, content, self._timeout_s)
+        if reply.status_code == 200:
+            return reply.content
+        raise _failure(path, reply)
+
+    async def _send(self, method: str, path: str, content: bytes, timeout_s: float) -> httpx.Response:
+        """One exchange, on a second connection if the engine had closed a kept one: it restarts, we need not fail."""
+        try:
+            with _translated():
+                async with asyncio.timeout(timeout_s):
+                    try:
+                        reply = await self._client.request(method, self._url + path, content=content, headers=JSON)
+                    except httpx.TransportError as error:
+                        if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+                            raise
+                        reply = await self._client.request(method, self._url + path, content=content, headers=JSON)
+        except EngineUnavailable:
+            self._noticed(answers=False)
+            raise
+        self._noticed(answers=True)
+        return reply
+
+    def _noticed(self, *, answers: bool) -> None:
+        if answers != self._answers:
+            self._answers = answers
+            log.warning("engine of %s %s", self._name, "answers again" if answers else "does not answer")
+        if not answers:
+            self.incarnation += 1
+
+
+def _outcome(rendered: Rendered, results: Sequence[Score | Refused]) -> Outcome:
+    """A pair's prompts, one or one per chunk, as one outcome: the best chunk counts, all are paid for."""
+    scores = [result for result in results if isinstance(result, Score)]
+    if not scores:
+        return results[0]
+    return Score(
+        max(score.value for score in scores),
+        sum(score.tokens for score in scores),
+        len(scores),
+        rendered.cut,
+        rendered.query_cut,
+    )
+
+
+def _tokens(prompts: Sequence[Prompt], usage: _Usage | None) -> list[int]:
+    """Per prompt: exact for token ids; for text an equal share of what the engine counted, exact in the sum."""
+    if not isinstance(prompts[0], Pair):
+        return [len(prompt) for prompt in prompts if not isinstance(prompt, Pair)]
+    total = (usage.prompt_tokens or usage.total_tokens or 0) if usage else 0
+    share, rest = divmod(total, len(prompts))
+    return [share + (place < rest) for place in range(len(prompts))]
+
+
+def _failure(path: str, reply: httpx.Response) -> Exception:
+    """In our own words: an engine's message may quote the document or its own address."""
+    status = reply.status_code
+    if status in (400, 413, 422):
+        too_long = b"maximum context length" in reply.content or b"longer than" in reply.content
+        return _PromptRefused("too long for the model" if too_long else "the engine refused to read it")
+    if status in (404, 405):
+        return EngineNonsense(
+            f"the engine does not serve {path}: it was started without the classification override"
+            if path == "/classify"
+            else f"the engine does not serve {path}"
+        )
+    if status in (401, 403):
+        return EngineNonsense("the engine wants a key: it must listen on loopback only, without one")
+    if status == 429 or status >= 500:
+        return EngineUnavailable(f"the engine is failing (status {status})")
+    return EngineNonsense(f"the engine answered with status {status}")
+
+
+@contextmanager
+def _sensible() -> Iterator[None]:
+    try:
+        yield
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise EngineNonsense("the engine's answer is not the JSON of a score") from None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """httpx, and the aiohttp below it, to our errors. Their messages hold the engine's address and stay here."""
+    try:
+        yield
+    except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
+        raise EngineTimeout("the engine took too long to answer") from None
+    except (aiohttp.ClientResponseError, httpx.DecodingError, httpx.RemoteProtocolError):
+        raise EngineNonsense("the engine's answer is not HTTP") from None
+    except (httpx.TransportError, aiohttp.ClientError, OSError):
+        # httpx-aiohttp 0.2 reports refused and broken connections alike as ConnectTimeout.
+        raise EngineUnavailable("the engine does not answer: it is starting, restarting or gone") from None

@@ -1,0 +1,75 @@
+"""What can go wrong, one class per status: an error says who must act; the caller's dialect renders it, once."""
+
+
+class RerankError(Exception):
+    """Base of all. The message reaches the caller: it never holds a document, a query, a key or an engine's address."""
+
+    status = 500
+    retry_after_s: int | None = None
+
+
+class BadRequest(RerankError):
+    """The caller must change the request; the message names the field."""
+
+    status = 400
+
+
+class Unauthorized(RerankError):
+    """The caller must bring a key."""
+
+    status = 401
+
+
+class NotFound(RerankError):
+    """No such path, or no such model."""
+
+    status = 404
+
+
+class MethodNotAllowed(RerankError):
+    """The path exists, with another method."""
+
+    status = 405
+
+
+class TooManyPairs(RerankError):
+    """The caller must wait: the queue is full."""
+
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineNonsense(RerankError):
+    """The operator must act: the engine answered what no reranker answers."""
+
+    status = 502
+
+
+class EngineUnavailable(RerankError):
+    """Nobody need act at once: the engine is starting, restarting or gone."""
+
+    status = 503
+    retry_after_s = 2
+
+
+class EngineTimeout(RerankError):
+    """The operator must act: the engine is too slow for `limits.engine_timeout_s`."""
+
+    status = 504
+
+
+def field_first(message: str) -> str:
+    """msgspec's "Expected `int`, got `str` - at `$.limits.x`" as "limits.x: expected int, got str"."""
+    what, _, where = message.replace("`", "").partition(" - at $")
+    where = where.lstrip(".")
+    missing = what.removeprefix("Object missing required field ")
+    if missing != what:
+        return f"{where}.{missing}: required".lstrip(".")
+    unknown = what.removeprefix("Object contains unknown field ")
+    if unknown != what:
+        return f"{where}.{unknown}: unknown".lstrip(".")
+    what = what[:1].lower() + what[1:]
+    return f"{where}: {what}" if where else what

@@ -1,0 +1,121 @@
+"""What an operator may set: one YAML file, overridden by `RERANK_*`, checked whole before anything starts."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from gateway.errors import field_first
+
+PREFIX = "RERANK_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one line and names it."""
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model. `family` says how its prompt is made, `engine` is the base URL of a server that speaks vLLM's wire."""
+
+    family: Literal["cross-encoder", "qwen3-reranker"]
+    engine: str
+    hub: str | None = None
+    revision: str | None = None
+    tokenizer: str | None = None
+    max_tokens: int = 8192
+    aliases: tuple[str, ...] = ()
+    instruction: str | None = None
+
+
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one request, and all of them together, may cost."""
+
+    max_documents: int = 10_000
+    max_body_bytes: int = 64 * 1024 * 1024
+    max_pairs_waiting: int = 20_000
+    engine_timeout_s: float = 60.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything the gateway is told; built once, handed down in pieces."""
+
+    models: dict[str, ModelSettings]
+    default_model: str = ""
+    unknown_model: Literal["default", "error"] = "default"
+    api_keys: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    limits: LimitSettings = LimitSettings()
+
+
+def load(text: str, environ: Mapping[str, str]) -> Settings:
+    """The settings in a YAML text, each overridden by the variable of its name (`RERANK_LIMITS_MAX_DOCUMENTS`).
+
+    Raises SettingsError with one line that names the first wrong setting.
+    """
+    try:
+        raw = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise SettingsError(f"the file is not YAML{f', line {mark.line + 1}' if mark else ''}") from None
+    if not isinstance(raw, dict):
+        raise SettingsError("the file must hold `name: value` lines")
+    _override(raw, Settings, environ, PREFIX)
+    try:
+        settings = msgspec.convert(raw, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(field_first(str(error))) from None
+    return _checked(settings)
+
+
+def _override(raw: dict[str, Any], kind: type[msgspec.Struct], environ: Mapping[str, str], prefix: str) -> None:
+    for field in msgspec.structs.fields(kind):
+        variable = prefix + field.name.upper()
+        if field.type is LimitSettings:
+            raw[field.name] = dict(raw.get(field.name) or {})
+            _override(raw[field.name], LimitSettings, environ, variable + "_")
+        elif variable in environ:
+            raw[field.name] = _value(field.name, environ[variable])
+
+
+def _value(name: str, text: str) -> Any:
+    if name == "api_keys":
+        return [key.strip() for key in text.split(",") if key.strip()]
+    if name == "models":
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SettingsError(f"{PREFIX}MODELS: not YAML") from None
+    return text
+
+
+def _checked(settings: Settings) -> Settings:
+    """What types cannot say."""
+    if not settings.models:
+        raise SettingsError("models: name at least one")
+    for name, model in settings.models.items():
+        _check_model(f"models.{name}", model)
+    for name, number in msgspec.structs.asdict(settings.limits).items():
+        if number <= 0:
+            raise SettingsError(f"limits.{name}: must be above 0")
+    if not 0 <= settings.port <= 65535:
+        raise SettingsError("port: must be between 0 and 65535")
+    if settings.workers < 1:
+        raise SettingsError("workers: must be at least 1")
+    if any(not key for key in settings.api_keys):
+        raise SettingsError("api_keys: an empty key would let everybody in")
+    default = settings.default_model or next(iter(settings.models))
+    if default not in settings.models:
+        raise SettingsError(f"default_model: no model is called {default!r}")
+    return msgspec.structs.replace(settings, default_model=default)
+
+
+def _check_model(where: str, model: ModelSettings) -> None:
+    if not model.engine.startswith(("http://", "https://")):
+        raise SettingsError(f"{where}.engine: expected an http:// or https:// URL")
+    if model.family == "qwen3-reranker" and not (model.tokenizer or model.hub):
+        raise SettingsError(f"{where}.tokenizer: the family {model.family} needs one, a folder or a hub id")
+    if model.max_tokens < 1:
+        raise SettingsError(f"{where}.max_tokens: must be at least 1")
