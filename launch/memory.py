@@ -40,8 +40,12 @@ class Plan:
     kv_cache_bytes: int | None = None
 
 
+class DoesNotFitError(LaunchError):
+    """The model needs more memory than is free."""
+
+
 def plan(model: Model, memory: Memory) -> Plan:
-    """The plan for `model`; raises LaunchError when not even the shortest context fits."""
+    """The plan for `model`; raises DoesNotFitError when not even the shortest context fits."""
     room = int(memory.free_bytes * _USABLE) - model.weights_bytes - _OVERHEAD_BYTES[memory.device]
     per_token = model.kv_bytes_per_token
     wanted = _WANTED_KV_TOKENS[memory.device]
@@ -51,7 +55,7 @@ def plan(model: Model, memory: Memory) -> Plan:
         context //= 2
     if kv_tokens < context:
         free_gib = memory.free_bytes / GIB
-        raise LaunchError(f"{model.name} needs about {needed_gib(model):.1f} GiB; {free_gib:.1f} GiB are free")
+        raise DoesNotFitError(f"{model.name} needs about {needed_gib(model):.1f} GiB; {free_gib:.1f} GiB are free")
     kv_bytes = kv_tokens * per_token
     seqs = max(8, min(256, kv_tokens // _TYPICAL_PAIR_TOKENS))
     if memory.device == "cpu":

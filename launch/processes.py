@@ -94,7 +94,8 @@ class _Watched:
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._screen, self._reaper, self._client, self._inbox = screen, reaper, client, inbox
         self._process: subprocess.Popen[bytes] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._attempt = 0
+        self._following: asyncio.Task[None] | None = None
 
     def take(self, event: Event) -> bool:
         """Lets the event change the state and does what that asks for; True when the program is given up."""
@@ -118,7 +119,8 @@ class _Watched:
 
     def _spawn(self, attempt: int) -> None:
         way = self.program.attempts[attempt]
-        if attempt and not self.state.was_ready:
+        if attempt != self._attempt:
+            self._attempt = attempt
             self._screen.say(f"{self.program.name}: out of memory; {way.note}")
             self.program.before_step_down(attempt)
             for other in self.program.restarts:
@@ -139,15 +141,14 @@ class _Watched:
             self._inbox.put_nowait((self.program.name, Exited(127)))
             return
         self._reaper.watch(self._process.pid)
-        self._watch = asyncio.create_task(self._follow(self._process))
+        self._following = asyncio.create_task(self._follow(self._process))
 
     async def _follow(self, process: subprocess.Popen[bytes]) -> None:
         """Reports on the process from its start to the end of its last descendant."""
         reader = threading.Thread(target=_drain, args=(process, self.program.log, self.last_lines), daemon=True)
         reader.start()
         async with _background(self._probe()):
-            while process.poll() is None:
-                await asyncio.sleep(_TICK_S)
+            await asyncio.to_thread(process.wait)
         await _end_leftovers(process.pid)
         await asyncio.to_thread(reader.join, 1.0)
         self._reaper.forget(process.pid)

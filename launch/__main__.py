@@ -1,0 +1,203 @@
+"""The command `rerank`: reads arguments and environment, and hands them to the part that does the work."""
+
+import argparse
+import asyncio
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from launch import catalogue, engine, memory, vllm
+from launch.catalogue import Catalogue, LaunchError, Model
+from launch.command import ENVIRONMENT, TESTED_VLLM
+from launch.doctor import doctor, table
+from launch.processes import supervise
+from launch.screen import Screen
+from launch.up import read_config, up
+
+_DEFAULT_ON_GPU = "Qwen3-Reranker-4B"
+_DEFAULT_ELSEWHERE = "all-MiniLM-L6-v2"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options, dict(os.environ)))
+    except LaunchError as error:
+        print(f"rerank: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    screen, models = Screen(), catalogue.read()
+    config = read_config(options.config)
+    installed = vllm.install() if options.install_vllm else vllm.find(options.vllm, environment.get("PATH"))
+    free = engine.available_memory(installed, environment.get("CUDA_VISIBLE_DEVICES"))
+    model = _model(models, options) if options.model else _default(models, installed, free, screen)
+    engine.refuse_if_too_old_for_the_gateway(model, installed)
+    chosen = _prepare(models, model, installed, free, port=engine.free_port(), extra=_words(options.engine_args))
+    return _in_workspace(lambda folder: up(chosen, config, environment, folder, screen))
+
+
+def _engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    screen, models = Screen(), catalogue.read()
+    model = _model(models, options)
+    extra = _words(options.engine_args)
+    if options.dry_run:
+        return _dry_run(models, model, options, extra, environment)
+    installed = vllm.find(options.vllm, environment.get("PATH"))
+    free = engine.available_memory(installed, environment.get("CUDA_VISIBLE_DEVICES"))
+    chosen = _prepare(models, model, installed, free, host=options.host, port=options.port, extra=extra)
+    engine.refuse_if_taken(options.host, options.port, change_with="--port")
+
+    async def introduce() -> None:
+        screen.say(f"{model.name} serves vLLM's API at {chosen.url}. Ctrl-C ends it.")
+
+    return _in_workspace(
+        lambda folder: supervise([chosen.program(folder / "engine.log", environment)], screen, once_ready=introduce)
+    )
+
+
+def _dry_run(
+    models: Catalogue, model: Model, options: argparse.Namespace, extra: Sequence[str], environment: Mapping[str, str]
+) -> int:
+    """Prints the command instead of running it; without an installed vLLM, that of the tested version."""
+    found = None if options.vllm_version else vllm.find(options.vllm, environment.get("PATH"))
+    assumed = found or vllm.Vllm(options.vllm or "vllm", options.vllm_version or TESTED_VLLM, cpu=False)
+    free = engine.available_memory(found, environment.get("CUDA_VISIBLE_DEVICES")) if found else None
+    chosen = _prepare(models, model, assumed, free, host=options.host, port=options.port, extra=extra)
+    variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+    print(" ".join([*variables, shlex.join(chosen.commands[0])]))
+    return 0
+
+
+def _models(_options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
+    rows = [
+        [
+            model.name + (" *" if model.community else ""),
+            model.family,
+            ",".join(model.modalities),
+            str(model.context),
+            f"{memory.needed_gib(model):.1f} GiB",
+            "embedded" if model.engine == "embedded" else engine.oldest_vllm(model),
+            ", ".join(model.aliases),
+        ]
+        for model in catalogue.read().models
+    ]
+    print(table(["NAME", "FAMILY", "TAKES", "CONTEXT", "MEMORY", "VLLM FROM", "ALSO CALLED"], rows))
+    print("\n* quantised by the community, not measured by us")
+    return 0
+
+
+def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    report, healthy = doctor(options.gateway, options.api_key or environment.get("RERANK_API_KEY"))
+    print(report)
+    return 0 if healthy else 1
+
+
+def _model(models: Catalogue, options: argparse.Namespace) -> Model:
+    folder = Path(options.model)
+    if options.family or folder.is_dir():
+        if not options.family:
+            raise LaunchError(f"{folder} is a folder: say which --family it is ({', '.join(models.families)})")
+        return models.folder(folder.absolute(), options.family, options.max_tokens)
+    return models.find(options.model)
+
+
+def _default(models: Catalogue, installed: vllm.Vllm | None, free: memory.Memory | None, screen: Screen) -> Model:
+    """The 4B reranker where a GPU and vLLM are, else the one that runs anywhere."""
+    has_gpu = free is not None and free.device == "cuda"
+    if has_gpu and installed:
+        return models.find(_DEFAULT_ON_GPU)
+    missing = "vLLM is not installed (--install-vllm does that)" if has_gpu else "there is no NVIDIA GPU with vLLM here"
+    screen.say(f"{missing}: serving {_DEFAULT_ELSEWHERE}, small and English first, good for trying things out")
+    return models.find(_DEFAULT_ELSEWHERE)
+
+
+def _prepare(
+    models: Catalogue,
+    model: Model,
+    installed: vllm.Vllm | None,
+    free: memory.Memory | None,
+    *,
+    port: int,
+    host: str = "127.0.0.1",
+    extra: Sequence[str],
+) -> engine.Engine:
+    try:
+        return engine.prepare(model, installed, free, host=host, port=port, extra=extra)
+    except memory.DoesNotFitError as error:
+        raise LaunchError(f"{error}; {engine.advice(model, models, free)}") from error
+
+
+def _in_workspace(run: Callable[[Path], Awaitable[int]]) -> int:
+    """Runs with a private folder for logs and the merged configuration; kept when something failed."""
+    folder = Path(tempfile.mkdtemp(prefix="rerank-"))
+    status = asyncio.run(_awaited(run(folder)))
+    if status == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return status
+
+
+async def _awaited(work: Awaitable[int]) -> int:
+    return await work
+
+
+def _words(groups: Sequence[str]) -> list[str]:
+    return [word for group in groups for word in shlex.split(group)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rerank", description="Runs rerankers and the gateway in front of them.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("up", help="start an engine and the gateway, and show how to ask them")
+    command.set_defaults(run=_up)
+    command.add_argument(
+        "model", nargs="?", metavar="MODEL", help="a name of `rerank models`, or a folder with --family"
+    )
+    command.add_argument("--config", type=Path, metavar="FILE", help="settings of the gateway; RERANK_* variables win")
+    command.add_argument("--install-vllm", action="store_true", help=f"install vLLM {TESTED_VLLM} in .venv-vllm first")
+    command.add_argument("--no-ui", action="store_true", help="no studio in the browser (there is none yet)")
+    _add_engine_options(command)
+
+    command = commands.add_parser("engine", help="run one engine in the foreground")
+    command.set_defaults(run=_engine)
+    command.add_argument("model", metavar="NAME", help="a name of `rerank models`, or a folder with --family")
+    command.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: vLLM leaves /score open to everybody")
+    command.add_argument("--port", type=int, default=8001, help="default 8001")
+    command.add_argument("--dry-run", action="store_true", help="print the command and stop")
+    command.add_argument("--vllm-version", metavar="VERSION", help="with --dry-run: the form for that version")
+    _add_engine_options(command)
+
+    command = commands.add_parser("models", help="list the models known by name")
+    command.set_defaults(run=_models)
+
+    command = commands.add_parser("doctor", help="check that a running gateway gives the right numbers")
+    command.set_defaults(run=_doctor)
+    command.add_argument("--gateway", default="http://127.0.0.1:8000", metavar="URL", help="default %(default)s")
+    command.add_argument("--api-key", metavar="KEY", help="default: the variable RERANK_API_KEY")
+    return parser
+
+
+def _add_engine_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--family", help="of the model in a folder: cross-encoder, qwen3-reranker, qwen3-vl-reranker")
+    command.add_argument("--max-tokens", type=int, metavar="N", help="longest prompt of the model in a folder")
+    command.add_argument("--vllm", metavar="PATH", help="the vllm to use; default: here, in .venv-vllm, or on the PATH")
+    command.add_argument(
+        "--engine-args",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="more arguments for the engine; they win. Write --engine-args='--dtype float32'",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""One engine as a program to supervise: which command lines to try, and what the gateway must know of it."""
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launch import memory
+from launch.catalogue import Catalogue, LaunchError, Model
+from launch.command import embedded_command, engine_environment, parse_version, vllm_command
+from launch.memory import Memory, Plan
+from launch.processes import Attempt, Program
+from launch.supervisor import Policy
+from launch.vllm import Vllm
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A model, where it will answer, and the plans to start it with: the preferred one, then the smaller ones."""
+
+    model: Model
+    host: str
+    port: int
+    commands: Sequence[Sequence[str]]
+    plans: Sequence[Plan]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def max_tokens(self, attempt: int) -> int:
+        return self.plans[attempt].max_model_len if self.plans else self.model.max_tokens
+
+    def settings(self, attempt: int) -> dict[str, Any]:
+        """The model's entry in the gateway's configuration."""
+        model = self.model
+        entry = {
+            "family": model.family,
+            "engine": self.url,
+            "hub": model.hub,
+            "revision": model.revision,
+            "tokenizer": model.hub if model.family != "cross-encoder" else None,
+            "max_tokens": self.max_tokens(attempt),
+            "aliases": list(model.aliases),
+            "instruction": model.instruction,
+        }
+        return {name: value for name, value in entry.items() if value is not None}
+
+    def program(self, log: Path, environment: Mapping[str, str], **options: Any) -> Program:
+        notes = ["", *(f"trying a context of {self.max_tokens(n)} tokens" for n in range(1, len(self.commands)))]
+        return Program(
+            name=self.model.name,
+            attempts=[Attempt(command, note) for command, note in zip(self.commands, notes, strict=True)],
+            health_url=f"{self.url}/health",
+            log=log,
+            environment=engine_environment(environment),
+            policy=Policy(attempts=len(self.commands)),
+            died_of_memory=memory.died_of_memory,
+            **options,
+        )
+
+
+def prepare(
+    model: Model,
+    vllm: Vllm | None,
+    free: Memory | None,
+    *,
+    port: int,
+    host: str = "127.0.0.1",
+    extra: Sequence[str] = (),
+) -> Engine:
+    """The engine for `model`; `free` None means the memory is unknown. Raises LaunchError when it cannot run."""
+    if model.engine == "embedded":
+        return Engine(model, host, port, [embedded_command(host=host, port=port, extra=extra)], [])
+    if vllm is None:
+        raise LaunchError(
+            f"{model.name} runs in vLLM, and no working one is here: "
+            "give its path with --vllm, or install it with --install-vllm (NVIDIA GPU)"
+        )
+    first = memory.plan(model, free) if free else memory.default_plan(model)
+    plans = list(dict.fromkeys([first, *memory.step_downs(first)]))
+    commands = [
+        vllm_command(model, vllm.version, plan, host=host, port=port, executable=vllm.executable, extra=extra)
+        for plan in plans
+    ]
+    return Engine(model, host, port, commands, plans)
+
+
+def oldest_vllm(model: Model) -> str:
+    """The first vLLM for the model behind the gateway, which asks for more than serving it alone does."""
+    return max(model.min_vllm, model.min_vllm_gateway or model.min_vllm, key=parse_version)
+
+
+def refuse_if_too_old_for_the_gateway(model: Model, vllm: Vllm | None) -> None:
+    needed = oldest_vllm(model)
+    if vllm and parse_version(vllm.version) < parse_version(needed):
+        raise LaunchError(f"the gateway needs vLLM {needed} or later for {model.name}, and this is {vllm.version}")
+
+
+def available_memory(vllm: Vllm | None, visible_gpus: str | None) -> Memory | None:
+    """What this vLLM could use now."""
+    if vllm is None or not vllm.cpu:
+        return memory.free_gpu_memory(visible_gpus)
+    return memory.free_cpu_memory()
+
+
+def advice(model: Model, catalogue: Catalogue, free: Memory | None) -> str:
+    """What to try instead of a model that does not fit."""
+    fitting = memory.alternatives(model, catalogue.models, free)
+    if not fitting:
+        return "no smaller model of its family fits either: `rerank up all-MiniLM-L6-v2` needs no GPU"
+    return "these would fit: " + ", ".join(f"{other.name} ({memory.needed_gib(other):.1f} GiB)" for other in fitting)
+
+
+def free_port() -> int:
+    """A port of this machine nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def refuse_if_taken(host: str, port: int, *, change_with: str) -> None:
+    """Raises LaunchError when somebody listens there already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or error
+            raise LaunchError(f"cannot listen on {host}:{port}: {reason}; choose another with {change_with}") from error

@@ -1,0 +1,132 @@
+"""Supervision of real processes: nothing survives the launcher, however it ends."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from launch.engine import free_port
+from tests.launch.processes_alive import alive, pids_in, wait_for
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Launched:
+    process: subprocess.Popen[str]
+    output: Path
+    pids: Path
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def living(self) -> list[int]:
+        return [pid for pid in pids_in(self.pids) if alive(pid)]
+
+    def wait_ready(self) -> None:
+        wait_for(lambda: "all ready" in self.said(), f"readiness; it said {self.said()!r}")
+
+
+Launch = Callable[..., Launched]
+
+
+@pytest.fixture
+def launched(tmp_path: Path) -> Iterator[Launch]:
+    """Starts a launcher over a responder with the given flags, one string an attempt."""
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    output = tmp_path / "output"
+    started: list[subprocess.Popen[str]] = []
+
+    def launch(*attempts: str) -> Launched:
+        flags = [f"--pids {pids} {attempt}" for attempt in attempts]
+        command = [sys.executable, "-m", "tests.launch.launcher", str(tmp_path / "log"), str(free_port()), *flags]
+        with output.open("w") as file:
+            process = subprocess.Popen(command, cwd=REPOSITORY, stdout=file, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        return Launched(process, output, pids)
+
+    yield launch
+    for process in started:
+        process.kill()
+        process.wait()
+    for pid in pids_in(pids):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_survives_the_launcher(launched: Launch, number: signal.Signals) -> None:
+    running = launched("--with-child")
+    running.wait_ready()
+    assert len(running.living()) == 2
+    running.process.send_signal(number)
+    wait_for(lambda: not running.living(), f"the end of {running.living()}")
+    assert running.process.wait(10) == (-number if number is signal.SIGKILL else 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_program_deaf_to_sigterm_is_killed(launched: Launch, number: signal.Signals) -> None:
+    running = launched("--ignore-sigterm --with-child")
+    running.wait_ready()
+    running.process.send_signal(number)
+    wait_for(lambda: not running.living(), f"the end of {running.living()}")
+
+
+def test_a_killed_engine_is_started_again_after_the_rest_of_its_group_has_ended(launched: Launch) -> None:
+    running = launched("--with-child")
+    running.wait_ready()
+    first = set(running.living())
+    os.kill(min(first), signal.SIGKILL)
+    wait_for(lambda: set(running.living()) - first, "a new engine")
+    wait_for(lambda: running.said().count("ready after") == 2, "readiness again")
+    assert not first & set(running.living())
+    assert "engine: ended with signal 9: starting it again in 0.1 s" in running.said()
+
+
+def test_an_engine_that_dies_before_it_was_ready_is_given_up_with_its_last_lines(launched: Launch) -> None:
+    running = launched("--never-ready --die-after 0.2 --with-child")
+    assert running.process.wait(20) == 1
+    assert "engine: ended with status 3 before it was ready" in running.said()
+    assert "| loading weights\n  | segfault, sort of" in running.said()
+    assert running.said().count("loading weights") == 1
+    assert not running.living()
+
+
+def test_an_engine_that_never_gets_ready_is_given_up_in_time(launched: Launch) -> None:
+    running = launched("--never-ready")
+    assert running.process.wait(20) == 1
+    assert "engine: not ready after 3 s" in running.said()
+    assert not running.living()
+
+
+def test_an_engine_out_of_memory_is_tried_smaller_and_then_runs(launched: Launch) -> None:
+    running = launched("--die-of-memory", "--die-of-memory", "--die-of-memory --small")
+    running.wait_ready()
+    assert "out of memory; attempt 1" in running.said()
+    assert "out of memory; attempt 2" in running.said()
+
+
+def test_an_engine_out_of_memory_at_its_smallest_is_given_up(launched: Launch) -> None:
+    running = launched("--die-of-memory", "--die-of-memory")
+    assert running.process.wait(20) == 1
+    assert "engine: ran out of memory before it was ready" in running.said()
+    assert "| torch.OutOfMemoryError: CUDA out of memory" in running.said()
+
+
+def test_a_program_that_does_not_exist_is_given_up(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys; from pathlib import Path; from launch.screen import Screen\n"
+        "from launch.processes import Attempt, Program, supervise\n"
+        "program = Program('engine', [Attempt(['/no/such/vllm'])], 'http://127.0.0.1:9/', Path('log'), {})\n"
+        "sys.exit(asyncio.run(supervise([program], Screen())))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "/no/such/vllm: No such file or directory" in ended.stderr
