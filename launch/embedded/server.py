@@ -1,0 +1,260 @@
+"""vLLM's wire for a scoring model: /score, /rerank and what a gateway or a supervisor asks beside them."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Coroutine, Sequence
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import msgspec
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from launch.embedded.encoder import Encoded, Encoder
+from launch.embedded.score import score
+from launch.embedded.weights import MAX_TOKENS
+
+NAME = "all-MiniLM-L6-v2"
+NAMES = (NAME, f"sentence-transformers/{NAME}")
+
+Texts = str | list[str]
+
+
+class ScoreBody(msgspec.Struct):
+    """Three spellings of the same two sides, as vLLM has them."""
+
+    model: str | None = None
+    text_1: Texts | None = None
+    text_2: Texts | None = None
+    queries: Texts | None = None
+    documents: Texts | None = None
+    data_1: Texts | None = None
+    data_2: Texts | None = None
+
+
+class RerankBody(msgspec.Struct):
+    query: str
+    documents: Texts
+    model: str | None = None
+    top_n: int = 0
+
+
+class TokenizeBody(msgspec.Struct):
+    prompt: str
+    model: str | None = None
+    add_special_tokens: bool = True
+    return_token_strs: bool | None = False
+
+
+Body = TypeVar("Body", ScoreBody, RerankBody, TokenizeBody)
+Answer = dict[str, Any]
+
+
+class Refused(Exception):
+    """The caller must act: rendered as vLLM's error body."""
+
+    def __init__(self, status: int, kind: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.param = status, kind, param
+
+
+def app(encoder: Encoder) -> Starlette:
+    server = _Server(encoder)
+    post = {
+        "/score": server.score, "/v1/score": server.score,
+        "/rerank": server.rerank, "/v1/rerank": server.rerank, "/v2/rerank": server.rerank,
+        "/tokenize": server.tokenize,
+    }  # fmt: skip
+    get = {
+        "/health": server.health, "/ping": server.health,
+        "/version": server.version, "/v1/models": server.models, "/metrics": server.metrics,
+    }  # fmt: skip
+    return Starlette(
+        routes=[
+            *(Route(path, endpoint, methods=["POST"]) for path, endpoint in post.items()),
+            *(Route(path, endpoint, methods=["GET"]) for path, endpoint in get.items()),
+        ],
+        exception_handlers={
+            Refused: _refused,
+            HTTPException: _http,
+            ClientDisconnect: _gone,
+            Exception: _failed,
+        },
+    )
+
+
+def pairs(body: ScoreBody) -> list[tuple[str, str]]:
+    """1:1, 1:N or N:N, in order. Raises Refused for anything else."""
+    for left, right in ((body.text_1, body.text_2), (body.queries, body.documents), (body.data_1, body.data_2)):
+        if left is not None and right is not None:
+            break
+    else:
+        raise Refused(400, "BadRequestError", "text_1 and text_2 (or queries and documents) must be given")
+    one, two = _listed(left), _listed(right)
+    if not one or not two:
+        raise Refused(400, "BadRequestError", "At least one text_pair element must be given")
+    if len(one) == 1:
+        one = one * len(two)
+    if len(one) != len(two):
+        raise Refused(400, "BadRequestError", "Input lengths must be either 1:1, 1:N or N:N")
+    return list(zip(one, two, strict=True))
+
+
+class _Metrics:
+    """In vLLM's names where they mean the same, so that one dashboard shows both."""
+
+    def __init__(self) -> None:
+        self.registry, label = CollectorRegistry(), ["model_name"]
+        ProcessCollector(registry=self.registry)
+        running = Gauge("vllm:num_requests_running", "Requests being scored.", label, registry=self.registry)
+        succeeded = Counter("vllm:request_success", "Requests scored.", label, registry=self.registry)
+        tokens = Counter("vllm:prompt_tokens", "Tokens of all pairs scored.", label, registry=self.registry)
+        latency = Histogram("vllm:e2e_request_latency_seconds", "Body to scores.", label, registry=self.registry)
+        self.running, self.succeeded = running.labels(NAME), succeeded.labels(NAME)
+        self.tokens, self.latency = tokens.labels(NAME), latency.labels(NAME)
+
+
+class _Server:
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder, self._metrics, self._started = encoder, _Metrics(), int(time.time())
+
+    async def score(self, request: Request) -> Response:
+        scores, tokens = await self._scored(request, pairs(await _body(request, ScoreBody)))
+        answer = {
+            "id": _id(request),
+            "object": "list",
+            "created": int(time.time()),
+            "model": NAME,
+            "data": [{"index": index, "object": "score", "score": value} for index, value in enumerate(scores)],
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
+        }
+        return _json(answer)
+
+    async def rerank(self, request: Request) -> Response:
+        body = await _body(request, RerankBody)
+        documents = _listed(body.documents)
+        if not documents:
+            raise Refused(400, "BadRequestError", "At least one text_pair element must be given", "documents")
+        if body.top_n < 0:
+            raise Refused(400, "BadRequestError", "top_n must be at least 0", "top_n")
+        scores, tokens = await self._scored(request, [(body.query, document) for document in documents])
+        best = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
+        results = [
+            {
+                "index": index,
+                "document": {"text": documents[index], "multi_modal": None},
+                "relevance_score": scores[index],
+            }
+            for index in best[: body.top_n or None]
+        ]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return _json({"id": _id(request), "model": NAME, "usage": usage, "results": results})
+
+    async def tokenize(self, request: Request) -> Response:
+        body = await _body(request, TokenizeBody)
+        ids = self._encoder.token_ids(body.prompt, special=body.add_special_tokens)
+        strings = self._encoder.token_strings(ids) if body.return_token_strs else None
+        return _json({"count": len(ids), "max_model_len": MAX_TOKENS, "tokens": ids, "token_strs": strings})
+
+    async def models(self, _request: Request) -> Response:
+        about = {"object": "model", "created": self._started, "owned_by": "sentence-transformers"}
+        models = [{"id": NAME, **about, "root": NAMES[1], "parent": None, "max_model_len": MAX_TOKENS}]
+        return _json({"object": "list", "data": models})
+
+    async def version(self, _request: Request) -> Response:
+        return _json({"version": version("rerank-gateway")})
+
+    async def health(self, _request: Request) -> Response:
+        return Response()
+
+    async def metrics(self, _request: Request) -> Response:
+        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _scored(self, request: Request, asked: Sequence[tuple[str, str]]) -> tuple[list[float], int]:
+        """The score of every pair, in order, and the tokens read for all of them."""
+        with self._metrics.running.track_inprogress(), self._metrics.latency.time():
+            encoded = await _unless_gone(request, self._encoder.encode([text for pair in asked for text in pair]))
+            read = [(encoded[query], encoded[document]) for query, document in asked]
+            scores = [score(query, document) for query, document in read]
+        tokens = sum(query.tokens + document.tokens for query, document in read)
+        self._metrics.succeeded.inc()
+        self._metrics.tokens.inc(tokens)
+        return scores, tokens
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, dict[str, Encoded]]) -> dict[str, Encoded]:
+    """The outcome of `work`, which is given up when the client goes away. The request's body must have been read."""
+    working = asyncio.create_task(work)
+    gone = asyncio.create_task(_until_gone(request))
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        gone.cancel()
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(request: Request, kind: type[Body]) -> Body:
+    try:
+        body = msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.DecodeError as error:
+        message, _, place = str(error).partition(" - at `$")
+        param = f"body{place.rstrip('`')}"
+        raise Refused(400, "Bad Request", f"1 validation error: {param}: {message}", param) from None
+    if body.model not in (None, *NAMES):
+        raise Refused(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")
+    return body
+
+
+def _listed(texts: Texts) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _id(request: Request) -> str:
+    return f"score-{request.headers.get('x-request-id') or uuid.uuid4().hex}"
+
+
+def _json(content: Answer, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
+
+
+def _error(status: int, kind: str, message: str, param: str | None = None) -> Answer:
+    return {"error": {"message": message, "type": kind, "param": param, "code": status}}
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return _json(_error(error.status, error.kind, str(error), error.param), error.status)
+
+
+async def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _json(_error(error.status_code, error.detail, error.detail), error.status_code, dict(error.headers or {}))
+
+
+async def _gone(_request: Request, _error_unseen: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it
+
+
+async def _failed(_request: Request, _error_unseen: Exception) -> Response:
+    return _json(_error(500, "InternalServerError", "the engine failed; its log says why"), 500)
