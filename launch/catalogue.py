@@ -53,6 +53,10 @@ class Model:
         return 2 * self.layers * self.kv_heads * self.head_dim * (4 if self.dtype == "float32" else 2)
 
     @property
+    def is_folder(self) -> bool:
+        return Path(self.hub).is_absolute()
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Everything this model may be asked for by."""
         return (self.name, self.hub, *self.aliases)

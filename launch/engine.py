@@ -38,7 +38,8 @@ class Engine:
         entry = {
             "family": model.family,
             "engine": self.url,
-            "hub": model.hub,
+            # A folder's weights may be anything: without a hub id nobody expects them to tell Paris from pancakes.
+            "hub": None if model.is_folder else model.hub,
             "revision": model.revision,
             "tokenizer": model.hub if model.family != "cross-encoder" else None,
             "max_tokens": self.max_tokens(attempt),

@@ -88,11 +88,11 @@ def front_of(config: Mapping[str, Any], environment: Mapping[str, str]) -> Front
     port = environment.get("RERANK_PORT") or config.get("port", 8000)
     if not str(port).isdigit():
         raise LaunchError(f"port: {port!r} is not a number")
-    return Front(
-        host=environment.get("RERANK_HOST") or str(config.get("host", "127.0.0.1")),
-        port=int(port) or free_port(),
-        needs_key=bool(environment.get("RERANK_API_KEYS") or config.get("api_keys")),
-    )
+    host = environment.get("RERANK_HOST") or str(config.get("host", "127.0.0.1"))
+    needs_key = bool(environment.get("RERANK_API_KEYS") or config.get("api_keys"))
+    if not needs_key and not host.startswith(("127.", "localhost", "::1")):
+        host = "127.0.0.1"  # without keys the gateway listens nowhere else, and says so
+    return Front(host, int(port) or free_port(), needs_key)
 
 
 async def _introduce(front: Front, model: str, screen: Screen) -> None:
