@@ -14,7 +14,8 @@ from tests.vllm.tiny_model import ALL_RANKS, TinyModel
 MODELS = {
     "real-ids": TinyModel(seed=0, ranks=ALL_RANKS),
     "few-ranks": TinyModel(seed=1),
-    "bfloat16": TinyModel(seed=2, dtype="bfloat16"),
+    # Smaller weights: with 0.5 even transformers' bfloat16 is up to 0.08 from its float32 on this corpus.
+    "bfloat16": TinyModel(seed=0, dtype="bfloat16", init_std=0.2),
 }
 
 

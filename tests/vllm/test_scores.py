@@ -1,5 +1,6 @@
 """The reason this product exists: whatever the request, the score is the one the official recipe gives."""
 
+import random
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -18,8 +19,8 @@ TOLERANCE = {"float32": 1e-5, "bfloat16": 0.03}
 
 QUERY = "what is the capital of France?"
 DOCUMENT = "Paris is the capital and largest city of France."
-# One token wherever it stands: first in a text, or behind a space.
-WORD = "the"
+# Each is one token wherever it stands, first in a text or behind a space, so that a test can count.
+WORDS = ["the", "of", "and", "to", "in", "is", "that", "for", "it", "was", "on", "are", "as", "with", "at", "by", "from", "he", "she", "we", "you", "they"]
 
 
 def test_every_pair_gets_the_official_score(bench: Bench, api: httpx.Client) -> None:
@@ -54,9 +55,9 @@ def test_every_form_of_the_instruction_is_read(
 
 def test_up_to_the_limit_and_beyond_the_suffix_stays_whole(bench: Bench, api: httpx.Client) -> None:
     """Every length from 5 tokens below the limit to 5 above."""
-    (empty,) = bench.reference([Case(QUERY, WORD)])
+    room = room_for_a_document(bench)
     lengths = range(MAX_TOKENS - 5, MAX_TOKENS + 6)
-    documents = [words(length - empty.uncut + 1) for length in lengths]
+    documents = [words(room + length - MAX_TOKENS) for length in lengths]
     expected = bench.reference([Case(QUERY, document, max_tokens=MAX_TOKENS) for document in documents])
     assert [answer.uncut for answer in expected] == list(lengths)
     assert [len(answer.ids) for answer in expected] == [min(length, MAX_TOKENS) for length in lengths]
@@ -88,6 +89,42 @@ def test_a_query_is_cut_to_half_the_context(bench: Bench, api: httpx.Client) -> 
     assert_equal(bench, scores(rerank(api, long, documents)), expected)
 
 
+@pytest.mark.parametrize(("fields", "most"), [({}, 10), ({"max_chunks_per_doc": 3}, 3), ({"max_chunks_per_doc": 1}, 1)])
+def test_of_a_document_longer_than_the_context_the_best_chunk_counts(
+    bench: Bench, api: httpx.Client, fields: dict[str, Any], most: int
+) -> None:
+    room = room_for_a_document(bench)
+    for length in (10, room, room + 1, 2 * room, 15 * room):
+        chunks = chunks_of(words(length), room, most)
+        expected = bench.reference([Case(QUERY, chunk, max_tokens=MAX_TOKENS) for chunk in chunks])
+        answer = rerank(api, QUERY, [words(length)], path="/v1/rerank", **fields)
+        best = max(expected, key=lambda reference: reference.score)
+        assert_equal(bench, scores(answer), [best])
+        assert answer["usage"]["prompt_tokens"] == sum(len(reference.ids) for reference in expected)
+
+
+def chunks_of(document: str, room: int, most: int) -> list[str]:
+    """The gateway's rule: windows 8 tokens short of what fits, an eighth of each shared with the one before.
+
+    The margin is for words cut in two; here words are tokens.
+    """
+    tokens = document.split()
+    if len(tokens) <= room:
+        return [document]
+    if most == 1:
+        return [" ".join(tokens[:room])]
+    window = room - 8
+    shared = window // 8
+    starts = range(0, len(tokens) - shared, window - shared)[:most]
+    return [" ".join(tokens[start : start + window]) for start in starts]
+
+
+def room_for_a_document(bench: Bench) -> int:
+    """In tokens, what the context leaves beside QUERY and the template."""
+    (one_word,) = bench.reference([Case(QUERY, words(1))])
+    return MAX_TOKENS - one_word.uncut + 1
+
+
 def rerank(api: httpx.Client, query: str, documents: Sequence[str], path: str = "/v2/rerank", **fields: object) -> Any:
     body = {"model": MODEL, "query": query, "documents": documents, **fields}
     response = api.post(path, json=body)
@@ -107,5 +144,6 @@ def assert_equal(bench: Bench, found: Sequence[float], expected: Sequence[Answer
 
 
 def words(count: int) -> str:
-    """A text of `count` tokens."""
-    return " ".join([WORD] * count)
+    """A text of `count` tokens, no two stretches of it alike."""
+    dice = random.Random(7)
+    return " ".join(dice.choice(WORDS) for _ in range(count))
