@@ -21,7 +21,7 @@ PROBES = (
     ("东京有多少人口？", "东京的人口约为一千四百万。", 0.7500),
     ("🎉 naïve café", "A café where people celebrate.", 0.5502),
 )
-TOLERANCE: dict[Precision, float] = {"int8": 0.04, "uint8": 0.04, "float32": 0.001}
+TOLERANCE: dict[Precision, float] = {"int8": 0.015, "uint8": 0.015, "float32": 0.001}
 
 
 def score(query: Encoded, document: Encoded) -> float:

@@ -1,0 +1,66 @@
+"""The embedded engine as a real process on a free port."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def scores(self, query: str, *documents: str) -> list[float]:
+        answer = httpx.post(
+            f"{self.url}/score", json={"text_1": query, "text_2": documents}, timeout=60
+        ).raise_for_status()
+        return [entry["score"] for entry in answer.json()["data"]]
+
+    def wait_until_running(self, requests: int) -> None:
+        gauge = f'vllm:num_requests_running{{model_name="all-MiniLM-L6-v2"}} {float(requests)}'
+        while gauge not in httpx.get(f"{self.url}/metrics").text:
+            pass
+
+
+@contextlib.contextmanager
+def started(
+    cache: Path, log: Path, *, hub_cache: Path | None = None, python_path: Path | None = None
+) -> Iterator[Engine]:
+    """Entered when the engine answers; raises RuntimeError with its log when it ends before that."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "launch.embedded", "--port", str(port), "--cache", str(cache)]
+    if hub_cache:
+        command += ["--hub-cache", str(hub_cache)]
+    environment = {**os.environ, "PYTHONPATH": str(python_path)} if python_path else None
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stderr=output, cwd=REPOSITORY, env=environment)
+    try:
+        engine = Engine(f"http://127.0.0.1:{port}", process, log)
+        _wait(engine)
+        yield engine
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait(engine: Engine) -> None:
+    for _ in range(600):
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"{engine.url}/health").raise_for_status()
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            engine.process.wait(0.05)
+            raise RuntimeError(engine.log.read_text())
+    raise RuntimeError("the embedded engine does not answer after 30 s")
