@@ -115,7 +115,7 @@ def _default(models: Catalogue, installed: vllm.Vllm | None, free: memory.Memory
     has_gpu = free is not None and free.device == "cuda"
     if has_gpu and installed:
         return models.find(_DEFAULT_ON_GPU)
-    missing = "vLLM is not installed (--install-vllm does that)" if has_gpu else "there is no NVIDIA GPU with vLLM here"
+    missing = "vLLM is not installed (--install-vllm does that)" if has_gpu else "No NVIDIA GPU here"
     screen.say(f"{missing}: serving {_DEFAULT_ELSEWHERE}, small and English first, good for trying things out")
     return models.find(_DEFAULT_ELSEWHERE)
 

@@ -71,7 +71,9 @@ async def supervise(
         while not all(one.state.over for one in watched.values()):
             name, event = await inbox.get()
             for one in watched.values() if name is EVERYBODY else [watched[name]]:
-                failed = one.take(event) or failed
+                if one.take(event):
+                    failed = True
+                    inbox.put_nowait((EVERYBODY, Fact.STOP))
             _show_progress(watched.values(), screen)
             if once_ready and all(one.state.phase is Phase.READY for one in watched.values()):
                 await stack.enter_async_context(_background(once_ready()))

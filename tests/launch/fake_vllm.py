@@ -1,0 +1,54 @@
+"""Enough of vLLM for the launcher and the gateway: `fake_vllm.py --version | serve MODEL --port N ...`.
+
+It dies of memory when asked for more than FAKE_VLLM_MEMORY_TOKENS of context, and scores a document by the
+words it shares with the query.
+"""
+
+import json
+import os
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+VERSION = "0.32.0"
+
+
+def score(query: str, document: str) -> float:
+    words = set(query.lower().split())
+    return len(words & set(document.lower().split())) / max(1, len(words))
+
+
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer({"version": VERSION})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        documents = asked["text_2"]
+        queries = [asked["text_1"]] * len(documents) if isinstance(asked["text_1"], str) else asked["text_1"]
+        scores = [score(query, document) for query, document in zip(queries, documents, strict=True)]
+        data = [{"index": place, "object": "score", "score": value} for place, value in enumerate(scores)]
+        self._answer({"object": "list", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}})
+
+    def _answer(self, value: dict[str, Any]) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+if sys.argv[1] == "--version":
+    print(VERSION)
+    sys.exit()
+flags = dict(zip(sys.argv[3:], sys.argv[4:], strict=False))
+if int(flags["--max-model-len"]) > int(os.environ.get("FAKE_VLLM_MEMORY_TOKENS", "1000000")):
+    print("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", flush=True)
+    sys.exit(1)
+print("serving", flush=True)
+ThreadingHTTPServer((flags["--host"], int(flags["--port"])), Answer).serve_forever()

@@ -1,0 +1,233 @@
+"""`rerank up` on real processes: what it prints works as printed, and nothing is left when it cannot start."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from launch import catalogue
+from launch.engine import Engine, prepare
+from launch.memory import GIB, Memory
+from launch.up import Front, front_of, introduction, with_engine
+from launch.vllm import Vllm
+from tests.launch.processes_alive import wait_for
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Up:
+    process: subprocess.Popen[str]
+    output: Path
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def url(self) -> str:
+        """Where the gateway answers, once the introduction is printed."""
+        wait_for(lambda: "Ctrl-C ends it" in self.said() or self.process.poll() is not None, "the introduction", 40)
+        found = re.search(r"answers at (\S+) ", self.said())
+        assert found, self.said()
+        return found[1]
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(20)
+
+
+Start = Callable[..., Up]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Runs `rerank up` with arguments and variables, on any free port."""
+    started: list[Up] = []
+
+    def up(*arguments: str, **environment: str) -> Up:
+        output = tmp_path / f"output-{len(started)}"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "launch", "up", *arguments],
+                cwd=REPOSITORY,
+                env={**clean, "RERANK_PORT": "0", "TMPDIR": str(tmp_path), **environment},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        started.append(Up(process, output))
+        return started[-1]
+
+    yield up
+    for one in started:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            one.stop()
+        one.process.kill()
+
+
+@pytest.fixture
+def fake_vllm(tmp_path: Path) -> str:
+    """An executable that can be given as --vllm."""
+    script = tmp_path / "bin" / "vllm"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "fake_vllm.py"} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """A cross-encoder's folder, as far as the launcher reads it."""
+    model = tmp_path / "my-model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"max_position_embeddings": 8192, "num_attention_heads": 1}))
+    (model / "model.safetensors").write_bytes(b"")
+    return str(model)
+
+
+def printed_python(said: str) -> str:
+    return said[said.index("import ", said.index("Python (")) : said.index("Ctrl-C ends it")]
+
+
+def printed_shell(said: str) -> str:
+    return said[said.index("curl -s") : said.index("Python (")]
+
+
+def run(command: list[str], **environment: str) -> str:
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60, env={**os.environ, **environment}
+    ).stdout
+
+
+def test_what_is_printed_works_as_printed(start: Start) -> None:
+    up = start("all-MiniLM-L6-v2", "--no-ui")
+    up.url()
+    lines = run([sys.executable, "-c", printed_python(up.said())]).splitlines()
+    assert [line[7:] for line in lines] == [
+        "Open Settings, choose Security and click on Forgot password.",
+        "Our office is closed on Sundays.",
+        "The soup of the day is tomato.",
+    ] or lines[0].endswith("Forgot password.")
+    assert all(0 <= float(line[:5]) <= 1 for line in lines)
+    answer = json.loads(run(["bash", "-c", printed_shell(up.said())]))
+    assert answer["results"][0]["index"] == 1
+    assert up.stop() == 0
+
+
+def test_with_keys_what_is_printed_works_and_shows_no_key(start: Start) -> None:
+    up = start("all-MiniLM-L6-v2", RERANK_API_KEYS="s3cret,other")
+    url = up.url()
+    assert "s3cret" not in up.said()
+    assert httpx.post(f"{url}/v2/rerank", json={"query": "a", "documents": ["b"]}, trust_env=False).status_code == 401
+    lines = run([sys.executable, "-c", printed_python(up.said())], RERANK_API_KEY="s3cret").splitlines()
+    assert lines[0].endswith("Forgot password.")
+    answer = json.loads(run(["bash", "-c", printed_shell(up.said())], RERANK_API_KEY="other"))
+    assert answer["results"][0]["index"] == 1
+
+
+def test_a_killed_gateway_is_started_again(start: Start) -> None:
+    up = start("all-MiniLM-L6-v2")
+    url = up.url()
+    children = Path(f"/proc/{up.process.pid}/task/{up.process.pid}/children")
+    if not children.exists():
+        pytest.skip("needs Linux's list of children")
+    for pid in map(int, children.read_text().split()):
+        if b"gateway" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: up.said().count("gateway: ready") == 2, "the gateway again")
+    assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+
+
+def test_a_taken_port_is_one_clear_line_and_the_end(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        up = start("all-MiniLM-L6-v2", RERANK_PORT=str(port))
+        assert up.process.wait(20) == 1
+    assert up.said() == (
+        f"rerank: cannot listen on 127.0.0.1:{port}: Address already in use; choose another with RERANK_PORT\n"
+    )
+
+
+def test_a_wrong_setting_ends_everything_and_is_named(start: Start, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("limits: {max_documents: none at all}\n")
+    up = start("all-MiniLM-L6-v2", "--config", str(config))
+    assert up.process.wait(20) == 1
+    assert "gateway: ended with status 1 before it was ready" in up.said()
+    assert "limits.max_documents" in up.said()
+
+
+def test_a_folder_is_served_by_the_vllm_given(start: Start, fake_vllm: str, folder: str) -> None:
+    up = start(folder, "--family", "cross-encoder", "--vllm", fake_vllm)
+    lines = run([sys.executable, "-c", printed_python((up.url(), up.said())[1])]).splitlines()
+    assert len(lines) == 3
+
+
+def test_an_engine_out_of_memory_is_stepped_down_and_the_gateway_learns_it(
+    start: Start, fake_vllm: str, folder: str, tmp_path: Path
+) -> None:
+    up = start(folder, "--family", "cross-encoder", "--vllm", fake_vllm, FAKE_VLLM_MEMORY_TOKENS="3000")
+    url = up.url()
+    assert "my-model: out of memory; trying a context of 4096 tokens" in up.said()
+    assert "my-model: out of memory; trying a context of 2048 tokens" in up.said()
+    [merged] = tmp_path.glob("rerank-*/gateway.yaml")
+    assert yaml.safe_load(merged.read_text())["models"]["my-model"]["max_tokens"] == 2048
+    wait_for(lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, "the gateway with the new limit")
+
+
+def _engine(name: str, version: str = "0.32.0", memory: Memory | None = None) -> Engine:
+    return prepare(catalogue.read().find(name), Vllm("vllm", version, cpu=False), memory, port=4242)
+
+
+def test_the_users_configuration_keeps_everything_but_the_default_model() -> None:
+    mine = {"workers": 2, "default_model": "a", "models": {"a": {"family": "cross-encoder", "engine": "http://b"}}}
+    assert with_engine(mine, _engine("qwen3-4b", memory=Memory("cuda", 12 * GIB, int(11.2 * GIB))), 0) == {
+        "workers": 2,
+        "default_model": "Qwen3-Reranker-4B",
+        "models": {
+            "a": {"family": "cross-encoder", "engine": "http://b"},
+            "Qwen3-Reranker-4B": {
+                "family": "qwen3-reranker",
+                "engine": "http://127.0.0.1:4242",
+                "hub": "Qwen/Qwen3-Reranker-4B",
+                "tokenizer": "Qwen/Qwen3-Reranker-4B",
+                "max_tokens": 4096,
+                "aliases": ["qwen3-reranker", "qwen3-4b"],
+                "instruction": "Given a web search query, retrieve relevant passages that answer the query",
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "url"),
+    [
+        ({}, {}, "http://127.0.0.1:8000"),
+        ({"port": 9000, "host": "127.0.0.2"}, {}, "http://127.0.0.2:9000"),
+        ({"port": 9000}, {"RERANK_PORT": "9001"}, "http://127.0.0.1:9001"),
+        # Without a key the gateway keeps to this machine.
+        ({"host": "10.1.2.3"}, {}, "http://127.0.0.1:8000"),
+        ({"host": "10.1.2.3", "api_keys": ["k"]}, {}, "http://10.1.2.3:8000"),
+        ({"host": "0.0.0.0"}, {"RERANK_API_KEYS": "k"}, "http://127.0.0.1:8000"),  # noqa: S104
+        ({"host": "::1"}, {}, "http://[::1]:8000"),
+    ],
+)
+def test_the_printed_address_is_where_the_gateway_listens(
+    config: dict[str, object], environment: Mapping[str, str], url: str
+) -> None:
+    assert front_of(config, environment).url == url
+
+
+def test_the_introduction_is_short() -> None:
+    assert len(introduction(Front("127.0.0.1", 8000, needs_key=True), "Qwen3-Reranker-4B").splitlines()) < 35
