@@ -23,6 +23,16 @@ def alive(pid: int) -> bool:
     return bool(status.stdout) and not status.stdout.startswith("Z")
 
 
+def children(parent: int) -> list[tuple[int, list[str]]]:
+    """The living children of a process, each with its command line."""
+    if not Path("/proc").exists():
+        table = subprocess.run(["ps", "-A", "-o", "ppid=,pid=,command="], capture_output=True, text=True, check=True)
+        rows = [line.split() for line in table.stdout.splitlines()]
+        return [(int(pid), command) for ppid, pid, *command in rows if int(ppid) == parent]
+    pids = map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+    return [(pid, Path(f"/proc/{pid}/cmdline").read_text().split("\0")) for pid in pids if alive(pid)]
+
+
 def pids_in(folder: Path) -> list[int]:
     """The processes responders have named there, dead or alive."""
     return [int(file.name) for file in folder.iterdir()]

@@ -21,7 +21,7 @@ from launch.engine import Engine, prepare
 from launch.memory import GIB, Memory
 from launch.up import Front, front_of, introduction, with_engine
 from launch.vllm import Vllm
-from tests.launch.processes_alive import wait_for
+from tests.launch.processes_alive import alive, children, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -114,11 +114,8 @@ def test_what_is_printed_works_as_printed(start: Start) -> None:
     up = start("all-MiniLM-L6-v2", "--no-ui")
     up.url()
     lines = run([sys.executable, "-c", printed_python(up.said())]).splitlines()
-    assert [line[7:] for line in lines] == [
-        "Open Settings, choose Security and click on Forgot password.",
-        "Our office is closed on Sundays.",
-        "The soup of the day is tomato.",
-    ] or lines[0].endswith("Forgot password.")
+    assert len(lines) == 3
+    assert lines[0].endswith("Open Settings, choose Security and click on Forgot password.")
     assert all(0 <= float(line[:5]) <= 1 for line in lines)
     answer = json.loads(run(["bash", "-c", printed_shell(up.said())]))
     assert answer["results"][0]["index"] == 1
@@ -136,15 +133,22 @@ def test_with_keys_what_is_printed_works_and_shows_no_key(start: Start) -> None:
     assert answer["results"][0]["index"] == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_it_ends_nothing_is_left(start: Start, number: signal.Signals) -> None:
+    up = start("all-MiniLM-L6-v2")
+    up.url()
+    started = [pid for pid, _ in children(up.process.pid)]
+    assert len(started) == 3  # engine, gateway, reaper
+    up.process.send_signal(number)
+    wait_for(lambda: not any(map(alive, started)), "the end of all of them")
+    assert up.process.wait(10) == (-number if number is signal.SIGKILL else 0)
+
+
 def test_a_killed_gateway_is_started_again(start: Start) -> None:
     up = start("all-MiniLM-L6-v2")
     url = up.url()
-    children = Path(f"/proc/{up.process.pid}/task/{up.process.pid}/children")
-    if not children.exists():
-        pytest.skip("needs Linux's list of children")
-    for pid in map(int, children.read_text().split()):
-        if b"gateway" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
-            os.kill(pid, signal.SIGKILL)
+    [pid] = [pid for pid, command in children(up.process.pid) if "gateway" in command]
+    os.kill(pid, signal.SIGKILL)
     wait_for(lambda: up.said().count("gateway: ready") == 2, "the gateway again")
     assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
 
