@@ -8,7 +8,7 @@ import pytest
 
 from tests.vllm.provision import is_provisioned, why_impossible
 from tests.vllm.reference import Reference
-from tests.vllm.servers import MAX_TOKENS, MODEL, Engine, gateway, vllm
+from tests.vllm.servers import MODEL, Engine, gateway, gateway_model, vllm
 from tests.vllm.tiny_model import ALL_RANKS, TinyModel
 
 MODELS = {
@@ -55,11 +55,8 @@ def bench(request: pytest.FixtureRequest, provisioned: None) -> Iterator[Bench]:
 @pytest.fixture(scope="session")
 def api(bench: Bench) -> Iterator[httpx.Client]:
     """A client of the gateway in front of `bench.engine`."""
-    model = {
-        "family": "qwen3-reranker",
-        "engine": bench.engine.url,
-        "tokenizer": str(bench.engine.model.folder()),
-        "max_tokens": MAX_TOKENS,
-    }
-    with gateway("gateway", {MODEL: model}) as url, httpx.Client(base_url=url, timeout=120) as client:
+    with (
+        gateway("gateway", {MODEL: gateway_model(bench.engine)}) as url,
+        httpx.Client(base_url=url, timeout=120) as client,
+    ):
         yield client

@@ -55,6 +55,16 @@ def vllm(name: str, model: TinyModel, chat_template: Path | None = None) -> Iter
         yield Engine(url, model)
 
 
+def gateway_model(engine: Engine) -> dict[str, object]:
+    """The entry of `models` in the gateway's configuration."""
+    return {
+        "family": "qwen3-reranker",
+        "engine": engine.url,
+        "tokenizer": str(engine.model.folder()),
+        "max_tokens": MAX_TOKENS,
+    }
+
+
 @contextlib.contextmanager
 def gateway(name: str, models: Mapping[str, Mapping[str, object]], **settings: object) -> Iterator[str]:
     """`python -m gateway` over these `models` of its configuration file; gives its base URL."""
