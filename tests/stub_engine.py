@@ -1,0 +1,167 @@
+"""An engine for tests: speaks vLLM's wire over real HTTP, scores by shared words, and misbehaves when told to."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from tokenizers import Tokenizer
+
+from tests.gateway.serving import LocalServer, until
+
+MODEL = "stub"
+POISON = "unreadable-for-the-engine"
+# Where a Qwen3-Reranker prompt holds the caller's texts.
+PROMPT = re.compile(r"\n<Query>: (.*)\n<Document>: (.*)<\|im_end\|>\n<\|im_start\|>assistant", re.DOTALL)
+
+Scores = Sequence[float]
+
+
+class StubEngine:
+    """Answers as vLLM does, so: one prompt it cannot read fails the whole call with 400, without saying which.
+
+    calls: what each scoring call held, pairs of texts or token ids; most_at_once: how many of them overlapped.
+    gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
+    instead: a whole other answer to a scoring call, or None for the usual one.
+    tokenize_status, health_status: what those answer when not 200.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.version: str | None = "0.32.0"
+        self.max_tokens = 1_000_000
+        self.calls: list[list[Any]] = []
+        self.most_at_once = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.distort: Callable[[Scores], Sequence[object]] = list
+        self.instead: Callable[[], Response | None] = lambda: None
+        self.tokenize_status = 200
+        self.health_status = 200
+        self._at_once = 0
+        self._server = LocalServer(
+            Starlette(
+                routes=[
+                    Route("/score", self._score, methods=["POST"]),
+                    Route("/classify", self._classify, methods=["POST"]),
+                    Route("/tokenize", self._tokenize, methods=["POST"]),
+                    Route("/health", self._health),
+                    Route("/version", self._version),
+                    Route("/v1/models", self._models),
+                ]
+            )
+        )
+        self.start = self._server.start
+        self.stop = self._server.stop
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    @property
+    def prompts(self) -> list[Any]:
+        """Everything it was asked to score, over all calls."""
+        return [prompt for call in self.calls for prompt in call]
+
+    async def asked(self, calls: int = 1) -> None:
+        """Returns when so many scoring calls have come."""
+        await until(lambda: len(self.calls) >= calls)
+
+    def hang_up(self) -> Response:
+        """For `instead`: the connection ends where an answer should be."""
+        self._server.break_connections()
+        return Response()
+
+    async def _score(self, http: Request) -> Response:
+        body = await http.json()
+        documents = body["text_2"]
+        queries = body["text_1"] if isinstance(body["text_1"], list) else [body["text_1"]] * len(documents)
+        pairs = list(zip(queries, documents, strict=True))
+        lengths = [len(f"{query} {document}".split()) for query, document in pairs]
+        return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
+
+    async def _classify(self, http: Request) -> Response:
+        body = await http.json()
+        prompts = body["input"]
+        pairs = [self._read(prompt) for prompt in prompts]
+        lengths = [len(prompt) for prompt in prompts]
+        return await self._answer(body, prompts, pairs, lengths, lambda score: {"label": "yes", "probs": [score]})
+
+    def _read(self, ids: list[int]) -> tuple[str, str]:
+        assert self.tokenizer is not None
+        found = PROMPT.search(self.tokenizer.decode(ids, skip_special_tokens=False))
+        assert found is not None
+        return found[1], found[2]
+
+    async def _answer(
+        self,
+        body: dict[str, Any],
+        asked: list[Any],
+        pairs: Sequence[tuple[str, str]],
+        lengths: Sequence[int],
+        item: Callable[[object], dict[str, object]],
+    ) -> Response:
+        self.calls.append(asked)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            await self.gate.wait()
+        finally:
+            self._at_once -= 1
+        if (other := self.instead()) is not None:
+            return other
+        if body.get("model") not in (None, MODEL):
+            return failure(404, f"The model `{body['model']}` does not exist.")
+        if max(lengths) > self.max_tokens:
+            return failure(400, f"This model's maximum context length is {self.max_tokens} tokens. However, ...")
+        if any(POISON in text for pair in pairs for text in pair):
+            return failure(400, f"cannot read {pairs!r}")
+        scores = self.distort([overlap(*pair) for pair in pairs])
+        usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths), "completion_tokens": 0}
+        data = [{"index": index, **item(score)} for index, score in enumerate(scores)]
+        return answer({"id": "1", "object": "list", "created": 1, "model": MODEL, "data": data, "usage": usage})
+
+    async def _tokenize(self, http: Request) -> Response:
+        if self.tokenize_status != 200:
+            return failure(self.tokenize_status, "cannot")
+        body = await http.json()
+        ids, strings = self._tokens(body["prompt"])
+        shown = strings if body.get("return_token_strs") else None
+        return answer({"count": len(ids), "max_model_len": self.max_tokens, "tokens": ids, "token_strs": shown})
+
+    def _tokens(self, text: str) -> tuple[list[int], list[str]]:
+        if self.tokenizer is None:
+            words = text.split()
+            return list(range(len(words))), words
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.tokens
+
+    async def _health(self, _: Request) -> Response:
+        return Response(status_code=self.health_status)
+
+    async def _version(self, _: Request) -> Response:
+        return answer({"version": self.version}) if self.version else failure(404, "Not Found")
+
+    async def _models(self, _: Request) -> Response:
+        return answer({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
+
+def overlap(query: str, document: str) -> float:
+    """The share of the query's words that the document has: 0..1, the same at any place of any batch."""
+    wanted = set(query.lower().split())
+    return len(wanted & set(document.lower().split())) / max(1, len(wanted))
+
+
+def answer(body: object, status: int = 200) -> Response:
+    # json.dumps and not Starlette's: it writes NaN, as broken engines do.
+    return Response(json.dumps(body), status, media_type="application/json")
+
+
+def failure(status: int, message: str) -> Response:
+    """vLLM's error body."""
+    return answer({"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}, status)
