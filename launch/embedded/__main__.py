@@ -26,6 +26,7 @@ def main() -> None:
         port=arguments.port,
         log_level="warning",
         access_log=False,
+        timeout_keep_alive=75,  # longer than its clients keep a connection: else one could be closed just as it is used
         timeout_graceful_shutdown=10,
     )
 

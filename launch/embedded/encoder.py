@@ -17,6 +17,10 @@ from launch.embedded.weights import MAX_TOKENS
 
 SEP = 102  # the id that closes every text, also one that was cut
 
+# What of a text is tokenised at all: 256 tokens of ordinary text are 1,000 characters, and the tokens of a document of
+# 60 million would fill gigabytes.
+MAX_CHARACTERS = 16_384
+
 # Texts a core takes at a time, about 10 ms: enough to hide the change of threads, short enough to be fair.
 SLICE = 4
 
@@ -41,7 +45,7 @@ class Encoder:
         """Every distinct text once.
 
         A request never has more than `cores` slices waiting, and the semaphore is first come, first served:
-        so requests take turns slice by slice, and one of 10,000 texts delays one of 10 by a fraction of a second.
+        so requests take turns slice by slice, and one of 10,000 texts delays one of 10 by some hundredths of a second.
         """
         distinct = list(dict.fromkeys(texts))
         slices = iter([distinct[start : start + SLICE] for start in range(0, len(distinct), SLICE)])
@@ -60,7 +64,7 @@ class Encoder:
 
     def encode_one(self, text: str) -> Encoded:
         """The text alone, in the caller's thread. Each text is a run of its own: see `graph` for why."""
-        ids = self.token_ids(text)
+        ids = self.token_ids(text[:MAX_CHARACTERS])
         if len(ids) > MAX_TOKENS:
             ids = [*ids[: MAX_TOKENS - 1], SEP]
         (vector,) = self._session.run(None, {"ids": np.array(ids, np.int64)})

@@ -1,14 +1,17 @@
 """Builds all-MiniLM-L6-v2 as an ONNX graph: the token ids of one text in, its unit vector out.
 
-One text a run, at its own length: without padding and without a batch nothing but the text can reach its vector, and
-100 texts take no longer than in padded batches (nothing is computed for padding).
+One text a run, at its own length: without padding and without a batch nothing but the text can reach its vector. It
+costs nothing: quantised texts of 60 tokens take as long one by one as in batches of 4, 8 or 32 of equal length, and
+single-threaded runs side by side are faster than one run on all threads, which loses time wherever threads must meet.
 
 Quantised, every matrix product finds the range of its activations row by row, that is token by token. A single range
 for the whole tensor, as onnxruntime's own tool makes it, is ruled by the few tokens whose activations are ten times
 the others' ([CLS], [SEP]), and moves cosines by 0.010 on average and 0.048 at most, against 0.004 and 0.021 by rows.
+Time against float32 with VNNI: 0.4. NDCG@5 on graded product searches: 0.935, float32 0.940, BM25 0.804.
+
 Weights are whole numbers within ±127, one scale per output. Processors that multiply bytes by signed bytes and add in
-32 bits (VNNI, ARM) take them as int8; others would add in 16 bits and saturate, and take them as uint8, shifted by
-128, a slower product of the same numbers: the scores are equal.
+32 bits (VNNI, ARM) take them as int8. Others add in 16 bits and saturate (an emulated Haswell moves cosines by 0.07):
+they take the weights as uint8, shifted by 128. The numbers are the same, the product slower, the scores equal.
 """
 
 from collections.abc import Callable

@@ -100,7 +100,7 @@ def test_a_graph_that_fails_the_self_test_gives_way_to_float32(
 
 
 def test_sigterm_lets_the_request_at_work_finish(engine: Engine, cache: Path, log: Path) -> None:
-    documents = [f"garden {number} " * 30 for number in range(300)]
+    documents = [f"garden {number} " * 30 for number in range(150)]
     with started(cache, log) as other, ThreadPoolExecutor(1) as thread:
         asked = thread.submit(other.scores, "a garden", *documents)
         other.wait_until_running(1)
