@@ -7,8 +7,9 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from launch import catalogue, engine, memory, vllm
 from launch.catalogue import Catalogue, LaunchError, Model
@@ -37,11 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     screen, models = Screen(), catalogue.read()
     config = read_config(options.config)
-    installed = vllm.install() if options.install_vllm else vllm.find(options.vllm, environment.get("PATH"))
-    free = engine.available_memory(installed, environment.get("CUDA_VISIBLE_DEVICES"))
+    visible_gpus = environment.get("CUDA_VISIBLE_DEVICES")
+    if options.install_vllm:
+        if memory.free_gpu_memory(visible_gpus) is None:
+            raise LaunchError("--install-vllm installs the build for NVIDIA GPUs, and none is here")
+        installed: vllm.Vllm | None = vllm.install()
+    else:
+        installed = vllm.find(options.vllm, environment.get("PATH"))
+    free = engine.available_memory(installed, visible_gpus)
     model = _model(models, options) if options.model else _default(models, installed, free, screen)
     engine.refuse_if_too_old_for_the_gateway(model, installed)
-    chosen = _prepare(models, model, installed, free, port=engine.free_port(), extra=_words(options.engine_args))
+    chosen = engine.prepare(model, models, installed, free, port=engine.free_port(), extra=_words(options.engine_args))
     return _in_workspace(lambda folder: up(chosen, config, environment, folder, screen))
 
 
@@ -53,7 +60,7 @@ def _engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         return _dry_run(models, model, options, extra, environment)
     installed = vllm.find(options.vllm, environment.get("PATH"))
     free = engine.available_memory(installed, environment.get("CUDA_VISIBLE_DEVICES"))
-    chosen = _prepare(models, model, installed, free, host=options.host, port=options.port, extra=extra)
+    chosen = engine.prepare(model, models, installed, free, host=options.host, port=options.port, extra=extra)
     engine.refuse_if_taken(options.host, options.port, change_with="--port")
 
     async def introduce() -> None:
@@ -71,7 +78,7 @@ def _dry_run(
     found = None if options.vllm_version else vllm.find(options.vllm, environment.get("PATH"))
     assumed = found or vllm.Vllm(options.vllm or "vllm", options.vllm_version or TESTED_VLLM, cpu=False)
     free = engine.available_memory(found, environment.get("CUDA_VISIBLE_DEVICES")) if found else None
-    chosen = _prepare(models, model, assumed, free, host=options.host, port=options.port, extra=extra)
+    chosen = engine.prepare(model, models, assumed, free, host=options.host, port=options.port, extra=extra)
     variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
     print(" ".join([*variables, shlex.join(chosen.commands[0])]))
     return 0
@@ -120,33 +127,16 @@ def _default(models: Catalogue, installed: vllm.Vllm | None, free: memory.Memory
     return models.find(_DEFAULT_ELSEWHERE)
 
 
-def _prepare(
-    models: Catalogue,
-    model: Model,
-    installed: vllm.Vllm | None,
-    free: memory.Memory | None,
-    *,
-    port: int,
-    host: str = "127.0.0.1",
-    extra: Sequence[str],
-) -> engine.Engine:
-    try:
-        return engine.prepare(model, installed, free, host=host, port=port, extra=extra)
-    except memory.DoesNotFitError as error:
-        raise LaunchError(f"{error}; {engine.advice(model, models, free)}") from error
-
-
-def _in_workspace(run: Callable[[Path], Awaitable[int]]) -> int:
+def _in_workspace(run: Callable[[Path], Coroutine[Any, Any, int]]) -> int:
     """Runs with a private folder for logs and the merged configuration; kept when something failed."""
     folder = Path(tempfile.mkdtemp(prefix="rerank-"))
-    status = asyncio.run(_awaited(run(folder)))
-    if status == 0:
-        shutil.rmtree(folder, ignore_errors=True)
+    status = 0
+    try:
+        status = asyncio.run(run(folder))
+    finally:
+        if status == 0:
+            shutil.rmtree(folder, ignore_errors=True)
     return status
-
-
-async def _awaited(work: Awaitable[int]) -> int:
-    return await work
 
 
 def _words(groups: Sequence[str]) -> list[str]:

@@ -23,7 +23,8 @@ class Engine:
     host: str
     port: int
     commands: Sequence[Sequence[str]]
-    plans: Sequence[Plan]
+    plans: Sequence[Plan] = ()
+    memory_advice: str = ""
 
     @property
     def url(self) -> str:
@@ -49,7 +50,7 @@ class Engine:
         return {name: value for name, value in entry.items() if value is not None}
 
     def program(self, log: Path, environment: Mapping[str, str], **options: Any) -> Program:
-        notes = ["", *(f"trying a context of {self.max_tokens(n)} tokens" for n in range(1, len(self.commands)))]
+        notes = [memory.describe(plan) for plan in self.plans] or [""]
         return Program(
             name=self.model.name,
             attempts=[Attempt(command, note) for command, note in zip(self.commands, notes, strict=True)],
@@ -58,12 +59,14 @@ class Engine:
             environment=engine_environment(environment),
             policy=Policy(attempts=len(self.commands)),
             died_of_memory=memory.died_of_memory,
+            memory_advice=self.memory_advice,
             **options,
         )
 
 
 def prepare(
     model: Model,
+    catalogue: Catalogue,
     vllm: Vllm | None,
     free: Memory | None,
     *,
@@ -73,19 +76,23 @@ def prepare(
 ) -> Engine:
     """The engine for `model`; `free` None means the memory is unknown. Raises LaunchError when it cannot run."""
     if model.engine == "embedded":
-        return Engine(model, host, port, [embedded_command(host=host, port=port, extra=extra)], [])
+        return Engine(model, host, port, [embedded_command(host=host, port=port, extra=extra)])
     if vllm is None:
         raise LaunchError(
             f"{model.name} runs in vLLM, and no working one is here: "
             "give its path with --vllm, or install it with --install-vllm (NVIDIA GPU)"
         )
-    first = memory.plan(model, free) if free else memory.default_plan(model)
+    advice = _advice(model, catalogue, free)
+    try:
+        first = memory.plan(model, free) if free else memory.default_plan(model)
+    except memory.DoesNotFitError as error:
+        raise LaunchError(f"{error}; {advice}") from error
     plans = list(dict.fromkeys([first, *memory.step_downs(first)]))
     commands = [
         vllm_command(model, vllm.version, plan, host=host, port=port, executable=vllm.executable, extra=extra)
         for plan in plans
     ]
-    return Engine(model, host, port, commands, plans)
+    return Engine(model, host, port, commands, plans, advice)
 
 
 def oldest_vllm(model: Model) -> str:
@@ -106,7 +113,7 @@ def available_memory(vllm: Vllm | None, visible_gpus: str | None) -> Memory | No
     return memory.free_cpu_memory()
 
 
-def advice(model: Model, catalogue: Catalogue, free: Memory | None) -> str:
+def _advice(model: Model, catalogue: Catalogue, free: Memory | None) -> str:
     """What to try instead of a model that does not fit."""
     fitting = memory.alternatives(model, catalogue.models, free)
     if not fitting:

@@ -15,7 +15,7 @@ _OVERHEAD_BYTES = {"cuda": 2 * GIB, "cpu": 2 * GIB}
 # Never all of it: other programs breathe, and vLLM does not start when less is free than it was promised.
 _USABLE = 0.92
 # More KV cache than this speeds up nothing: pairs are prefilled once and gone.
-_WANTED_KV_TOKENS = {"cuda": 262_144, "cpu": 65_536}
+_WANTED_KV_TOKENS = {"cuda": 262_144, "cpu": 32_768}
 _TYPICAL_PAIR_TOKENS = 512
 _SMALLEST_CONTEXT = 1024
 _KV_BLOCK_BYTES = 16 << 20
@@ -83,6 +83,12 @@ def step_downs(first: Plan) -> tuple[Plan, ...]:
         )
         for divisor, share in ((2, 1.0), (4, 0.85))
     )
+
+
+def describe(plan: Plan) -> str:
+    share = plan.gpu_memory_utilization
+    of_gpu = f", {share:.0%} of the GPU" if share else ""
+    return f"a context of {plan.max_model_len} tokens, {plan.max_num_seqs} pairs at once{of_gpu}"
 
 
 def needed_gib(model: Model) -> float:

@@ -22,8 +22,10 @@ _TICK_S = 0.1
 _PROBE_S = {Phase.STARTING: 0.2}
 _LAZY_PROBE_S = 2.0
 _PROBE_TIMEOUT_S = 5.0
-_LAST_LINES = 40
-_SHOWN_LINES = 15
+# vLLM names the cause some ninety lines before its last: two tracebacks of other processes follow.
+_LAST_LINES = 400
+_SHOWN_LINES = 12
+_NAMED_ERROR = re.compile(r"(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)")
 _LOG_BYTES = 16 << 20
 # How long the rest of a group may take to end once its leader has: vLLM's workers free shared memory.
 _LEFTOVER_GRACE_S = 3.0
@@ -48,6 +50,8 @@ class Program:
     environment: Mapping[str, str]
     policy: Policy = field(default_factory=Policy)
     died_of_memory: Callable[[Iterable[str]], bool] = lambda _lines: False
+    # Said when the smallest attempt ran out of memory too.
+    memory_advice: str = ""
     # Called with the number of a smaller attempt before it is started, and the programs to restart with it.
     before_step_down: Callable[[int], None] = lambda _attempt: None
     restarts: Sequence[str] = ()
@@ -123,7 +127,7 @@ class _Watched:
         way = self.program.attempts[attempt]
         if attempt != self._attempt:
             self._attempt = attempt
-            self._screen.say(f"{self.program.name}: out of memory; {way.note}")
+            self._screen.say(f"{self.program.name}: out of memory; now {way.note}")
             self.program.before_step_down(attempt)
             for other in self.program.restarts:
                 self._inbox.put_nowait((other, Fact.RESTART))
@@ -167,9 +171,18 @@ class _Watched:
             await asyncio.sleep(_PROBE_S.get(self.state.phase, _LAZY_PROBE_S))
 
     def _give_up(self, reason: str) -> None:
-        lines = [f"  | {line}" for line in list(self.last_lines)[-_SHOWN_LINES:]]
-        self._screen.say("\n".join([f"{self.program.name}: {reason}. Its last lines:", *lines]))
-        self._screen.say(f"{self.program.name}: everything it said is in {self.program.log}")
+        said = "\n".join(f"  | {line}" for line in telling(self.last_lines))
+        self._screen.say(f"{self.program.name}: {reason}. It said, and {self.program.log} has it all:\n{said}")
+        if self.program.memory_advice and self.program.died_of_memory(self.last_lines):
+            self._screen.say(f"{self.program.name}: {self.program.memory_advice}")
+
+
+def telling(lines: Iterable[str]) -> list[str]:
+    """What to show of a program that failed: the errors it named, and its very last lines."""
+    said = list(lines)
+    named = list(dict.fromkeys(match[1] for line in said if (match := _NAMED_ERROR.search(line))))
+    last = said[-_SHOWN_LINES + len(named[:3]) :]
+    return [*(error for error in named[:3] if error not in last), *last]
 
 
 async def _end_leftovers(group: int) -> None:
@@ -214,7 +227,9 @@ def _show_progress(watched: Iterable[_Watched], screen: Screen) -> None:
 async def _posting(inbox: _Inbox) -> AsyncIterator[None]:
     """Posts ticks, and signals as requests to stop: a handler only queues, the loop acts."""
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it is to be ignored
+        signals.append(signal.SIGHUP)
     for number in signals:
         loop.add_signal_handler(number, inbox.put_nowait, (EVERYBODY, Fact.STOP))
 

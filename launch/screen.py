@@ -11,7 +11,7 @@ _SPARSE_S = 15.0
 
 class Screen:
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+        self._stream = stream or sys.stdout
         self._redraws = self._stream.isatty()
         self._drawn = False
         self._spoke_s = time.monotonic()

@@ -32,7 +32,7 @@ def test_the_plan_for_a_gpu(name: str, memory: Memory, expected: Plan) -> None:
 
 def test_the_plan_for_a_cpu_gives_the_cache_in_bytes() -> None:
     memory = Memory("cpu", 32 * GIB, 22 * GIB)
-    assert plan(MODELS.find("Qwen3-Reranker-0.6B"), memory) == Plan(8192, 64, kv_cache_bytes=65_536 * 114_688)
+    assert plan(MODELS.find("Qwen3-Reranker-0.6B"), memory) == Plan(8192, 64, kv_cache_bytes=32_768 * 114_688)
 
 
 @pytest.mark.parametrize("name", [model.name for model in MODELS.models if model.engine == "vllm"])

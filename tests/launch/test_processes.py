@@ -109,8 +109,8 @@ def test_an_engine_that_never_gets_ready_is_given_up_in_time(launched: Launch) -
 def test_an_engine_out_of_memory_is_tried_smaller_and_then_runs(launched: Launch) -> None:
     running = launched("--die-of-memory", "--die-of-memory", "--die-of-memory --small")
     running.wait_ready()
-    assert "out of memory; attempt 1" in running.said()
-    assert "out of memory; attempt 2" in running.said()
+    assert "out of memory; now attempt 1" in running.said()
+    assert "out of memory; now attempt 2" in running.said()
 
 
 def test_an_engine_out_of_memory_at_its_smallest_is_given_up(launched: Launch) -> None:
@@ -129,4 +129,4 @@ def test_a_program_that_does_not_exist_is_given_up(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "/no/such/vllm: No such file or directory" in ended.stderr
+    assert "/no/such/vllm: No such file or directory" in ended.stdout

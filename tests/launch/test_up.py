@@ -183,15 +183,25 @@ def test_an_engine_out_of_memory_is_stepped_down_and_the_gateway_learns_it(
 ) -> None:
     up = start(folder, "--family", "cross-encoder", "--vllm", fake_vllm, FAKE_VLLM_MEMORY_TOKENS="3000")
     url = up.url()
-    assert "my-model: out of memory; trying a context of 4096 tokens" in up.said()
-    assert "my-model: out of memory; trying a context of 2048 tokens" in up.said()
+    assert "my-model: out of memory; now a context of 4096 tokens" in up.said()
+    assert "my-model: out of memory; now a context of 2048 tokens" in up.said()
     [merged] = tmp_path.glob("rerank-*/gateway.yaml")
     assert yaml.safe_load(merged.read_text())["models"]["my-model"]["max_tokens"] == 2048
     wait_for(lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200, "the gateway with the new limit")
 
 
+def test_an_engine_out_of_memory_at_its_smallest_is_given_up_with_advice(
+    start: Start, fake_vllm: str, folder: str
+) -> None:
+    up = start(folder, "--family", "cross-encoder", "--vllm", fake_vllm, FAKE_VLLM_MEMORY_TOKENS="100")
+    assert up.process.wait(20) == 1
+    assert "my-model: ran out of memory before it was ready" in up.said()
+    assert "my-model: these would fit: all-MiniLM-L6-v2 (0.1 GiB)" in up.said()
+
+
 def _engine(name: str, version: str = "0.32.0", memory: Memory | None = None) -> Engine:
-    return prepare(catalogue.read().find(name), Vllm("vllm", version, cpu=False), memory, port=4242)
+    models = catalogue.read()
+    return prepare(models.find(name), models, Vllm("vllm", version, cpu=False), memory, port=4242)
 
 
 def test_the_users_configuration_keeps_everything_but_the_default_model() -> None:
