@@ -8,6 +8,7 @@ from httpx_aiohttp import AiohttpTransport
 from starlette.routing import Router
 
 from gateway.auth import Auth
+from gateway.caches import Cache, cache_of
 from gateway.endpoint import Endpoint
 from gateway.engines import Doctor, VllmEngine
 from gateway.metrics import Metrics
@@ -25,11 +26,13 @@ def build(settings: Settings, *, metrics_dir: str | None = None) -> Router:
         transport=AiohttpTransport(limits=httpx.Limits(max_connections=None)),
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
     )
-    models = {name: _model(name, model, settings, client) for name, model in settings.models.items()}
+    cache = cache_of(settings.cache)
+    models = {name: _model(name, model, settings, client, cache) for name, model in settings.models.items()}
     endpoint = Endpoint(
         Models(list(models.values()), models[settings.default_model], strict=settings.unknown_model == "error"),
         {name: Doctor(model.scorer.engine) for name, model in models.items()},
-        Auth(settings.api_keys),
+        cache,
+        Auth(settings.api_keys, settings.admin_keys),
         Metrics(shared_dir=metrics_dir),
         settings.limits,
     )
@@ -38,16 +41,20 @@ def build(settings: Settings, *, metrics_dir: str | None = None) -> Router:
     async def lifespan(_: object) -> AsyncIterator[None]:
         async with client:
             yield
+        if cache is not None:
+            await cache.aclose()
 
     return Router(default=endpoint, lifespan=lifespan, redirect_slashes=False)
 
 
-def _model(name: str, model: ModelSettings, settings: Settings, client: httpx.AsyncClient) -> Model:
+def _model(
+    name: str, model: ModelSettings, settings: Settings, client: httpx.AsyncClient, cache: Cache | None
+) -> Model:
     try:
         engine = VllmEngine(name, model, client, timeout_s=settings.limits.engine_timeout_s)
     except SettingsError as error:
         raise SettingsError(f"models.{name}.{error}") from None
-    scorer = Scorer(engine, max_pairs_waiting=settings.limits.max_pairs_waiting)
+    scorer = Scorer(engine, cache, max_pairs_waiting=settings.limits.max_pairs_waiting)
     # The hub's own name is a name for the model too.
     aliases = (*model.aliases, model.hub) if model.hub else model.aliases
     return Model(name, scorer, model.max_tokens, aliases)

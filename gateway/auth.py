@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
+from ipaddress import ip_address
 
 from gateway.errors import Unauthorized
 
@@ -9,21 +10,32 @@ Header = Callable[[str], str | None]
 
 
 class Auth:
-    """The keys that open the gateway; none lets everybody in."""
+    """The keys that open the gateway: without any, everybody may rerank, and from this machine administer."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], admin_keys: Sequence[str]) -> None:
+        self._admin_keys = [key.encode() for key in admin_keys]
         self._keys = [key.encode() for key in keys]
 
     def check(self, header: Header) -> None:
         """`header` gives a request header by its lower-case name. Raises Unauthorized in Cohere's words."""
-        if not self._keys:
-            return
-        given = _keys(header)
-        if not given:
-            raise Unauthorized("no api key supplied")
-        # Every key is compared, whole, so that the time taken tells nothing of which came close.
-        if not sum(compare_digest(key, known) for key in given for known in self._keys):
-            raise Unauthorized("invalid api token")
+        if self._keys:
+            _check(header, self._keys + self._admin_keys)
+
+    def check_admin(self, header: Header, client: str) -> None:
+        """An admin key, or where there is none, a caller on this machine. Raises Unauthorized."""
+        if self._admin_keys:
+            _check(header, self._admin_keys)
+        elif not ip_address(client).is_loopback:
+            raise Unauthorized("this path takes an admin key, or a call from the gateway's own machine")
+
+
+def _check(header: Header, known_keys: Sequence[bytes]) -> None:
+    given = _keys(header)
+    if not given:
+        raise Unauthorized("no api key supplied")
+    # Every key is compared, whole, so that the time taken tells nothing of which came close.
+    if not sum(compare_digest(key, known) for key in given for known in known_keys):
+        raise Unauthorized("invalid api token")
 
 
 def _keys(header: Header) -> list[bytes]:

@@ -5,8 +5,8 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import openapi
 from gateway.auth import Auth
+from gateway.caches import Cache, CacheError
 from gateway.dialects import RERANK_SEGMENTS, dialect_of
 from gateway.engines import Doctor
 from gateway.errors import BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError
@@ -47,6 +48,7 @@ class Route:
     method: str
     answer: Callable[[Call], Awaitable[Response]]
     public: bool = False
+    admin: bool = False
 
 
 class TokenizeBody(msgspec.Struct):
@@ -63,18 +65,21 @@ class Endpoint:
         self,
         models: Models,
         doctors: dict[str, Doctor],
+        cache: Cache | None,
         auth: Auth,
         metrics: Metrics,
         limits: LimitSettings,
     ) -> None:
         self._models = models
         self._doctors = doctors
+        self._cache = cache
         self._auth = auth
         self._metrics = metrics
         self._limits = limits
         self._routes = {
             **dict.fromkeys(RERANK_SEGMENTS, Route("POST", self._rerank)),
             "models": Route("GET", self._list_models),
+            "cache": Route("DELETE", self._clear_cache, admin=True),
             "check-api-key": Route("POST", self._check_api_key),
             "tokenize": Route("POST", self._tokenize),
             "healthz": Route("GET", self._healthz, public=True),
@@ -104,7 +109,9 @@ class Endpoint:
 
     async def _answer(self, call: Call) -> Response:
         route = self._route(call)
-        if not route.public:
+        if route.admin:
+            self._auth.check_admin(call.http.headers.get, call.http.client.host if call.http.client else "")
+        elif not route.public:
             self._auth.check(call.http.headers.get)
         return await route.answer(call)
 
@@ -130,11 +137,20 @@ class Endpoint:
                 request = await asyncio.to_thread(dialect.parse, body)
             else:
                 request = dialect.parse(body)
+            if "no-store" in call.http.headers.get("cache-control", ""):
+                request = replace(request, fresh=True)
+            parsed_s = time.perf_counter()
             answer = rerank(request, self._models, max_documents=self._limits.max_documents)
             response = await _while_connected(call.http, answer)
             self._metrics.ranked(response, len(request.documents))
+            if self._cache is not None and not request.fresh:
+                self._metrics.looked_up(self._cache.backend, response, len(request.documents))
             status = 200
-            return _json(dialect.render(call.id, request, response))
+            answered = _json(dialect.render(call.id, request, response))
+            answered.headers["server-timing"] = _server_timing(
+                {"parse": parsed_s - started_s, **response.seconds, "total": time.perf_counter() - started_s}
+            )
+            return answered
         except RerankError as error:
             status = error.status
             raise
@@ -154,6 +170,15 @@ class Endpoint:
         last = len(call.segments) - 1 - call.segments[::-1].index("models")
         name = "/".join(call.segments[last + 1 :])
         return _json(msgspec.json.encode(_model_json(self._models.named(name))))
+
+    async def _clear_cache(self, call: Call) -> Response:
+        if self._cache is None:
+            raise NotFound("there is no cache")
+        try:
+            await self._cache.clear()
+        except CacheError:
+            raise EngineUnavailable("the cache does not answer") from None
+        return _json(b'{"cleared":true}')
 
     async def _check_api_key(self, call: Call) -> Response:
         return _json(b'{"valid":true}')
@@ -183,7 +208,7 @@ class Endpoint:
         return response
 
     async def _report(self, call: Call) -> Response:
-        return Response(self._metrics.report(), headers={"content-type": self._metrics.content_type})
+        return Response(self._metrics.report(self._cache), headers={"content-type": self._metrics.content_type})
 
     async def _openapi(self, call: Call) -> Response:
         return _json(msgspec.json.encode(openapi.DOCUMENT))
@@ -226,6 +251,11 @@ async def _while_connected(http: Request, work: Coroutine[Any, Any, T]) -> T:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _server_timing(seconds: Mapping[str, float]) -> str:
+    """Stages in milliseconds: https://www.w3.org/TR/server-timing/"""
+    return ", ".join(f"{stage};dur={duration * 1e3:.2f}" for stage, duration in seconds.items())
 
 
 def _json(body: bytes) -> Response:

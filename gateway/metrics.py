@@ -3,6 +3,7 @@
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from gateway.caches import Cache
 from gateway.domain import RerankResponse
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -25,6 +26,13 @@ class Metrics:
         self._tokens = Counter("rerank_tokens", "Tokens read by the engine", ["model"], registry=registry)
         self._cut_documents = Counter("rerank_cut_documents", "Documents cut to fit", ["model"], registry=registry)
         self._cut_tokens = Counter("rerank_cut_tokens", "Document tokens left out", ["model"], registry=registry)
+        self._cache_pairs = Counter("rerank_cache_pairs", "Pairs looked up", ["backend", "result"], registry=registry)
+        self._cache_bytes = Gauge(
+            "rerank_cache_bytes", "Bytes used", ["backend"], registry=registry, multiprocess_mode="livesum"
+        )
+        self._cache_evicted = Gauge(
+            "rerank_cache_evicted", "Pairs evicted", ["backend"], registry=registry, multiprocess_mode="livesum"
+        )
         self._in_flight = Gauge(
             "rerank_requests_in_flight", "Requests under way", registry=registry, multiprocess_mode="livesum"
         )
@@ -43,8 +51,17 @@ class Metrics:
         self._cut_documents.labels(response.model).inc(response.cut_documents)
         self._cut_tokens.labels(response.model).inc(response.cut_tokens)
 
-    def report(self) -> bytes:
+    def looked_up(self, backend: str, response: RerankResponse, pairs: int) -> None:
+        self._cache_pairs.labels(backend, "hit").inc(response.cached)
+        self._cache_pairs.labels(backend, "miss").inc(pairs - response.cached)
+
+    def report(self, cache: Cache | None) -> bytes:
         """All counts in Prometheus' text format."""
+        if cache is not None:
+            stats = cache.stats()
+            self._cache_evicted.labels(cache.backend).set(stats.evicted)
+            if stats.bytes_used is not None:
+                self._cache_bytes.labels(cache.backend).set(stats.bytes_used)
         registry = self._registry
         if self._shared_dir:
             registry = CollectorRegistry()

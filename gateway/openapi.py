@@ -79,6 +79,12 @@ DOCUMENT: dict[str, Any] = {
                 "responses": {"200": {"description": "OK"}},
             }
         },
+        "/v1/cache": {
+            "delete": {
+                "summary": "Forget every score: an admin key, or a call from this machine where none is set",
+                "responses": {"200": {"description": "OK"}},
+            }
+        },
         "/healthz": _get("The process lives"),
         "/readyz": _get("Every engine is ready and its scores can be trusted; 503 with the reasons otherwise"),
         "/metrics": _get("Counts for Prometheus"),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -52,6 +52,9 @@ class Prompts(Protocol):
     probe: tuple[str, list[int]] | None
     """A prompt as text and as the ids the engine's own tokenizer must give for it; None where the server templates."""
 
+    def canonical(self, reading: Reading) -> Reading:
+        """The same for all readings that `render` treats alike."""
+
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         """One Rendered per pair, in order. Raises BadRequest when the instruction leaves no room for a document."""
 
@@ -79,6 +82,9 @@ class Qwen3Prompts:
             QWEN3_PREFIX + example + QWEN3_SUFFIX,
             self._prefix + _ids(self._text, example) + self._suffix,
         )
+
+    def canonical(self, reading: Reading) -> Reading:
+        return replace(reading, instruction=reading.instruction or self._instruction)
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         instruction = reading.instruction or self._instruction
@@ -123,6 +129,9 @@ class RawText:
     fingerprint = "raw"
     probe: tuple[str, list[int]] | None = None
 
+    def canonical(self, reading: Reading) -> Reading:
+        return Reading()
+
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         return [Rendered((pair,)) for pair in pairs]
 
@@ -138,6 +147,9 @@ class CutText:
         _, self._tokenizer, digest = _tokenizers(model)
         self._max_tokens = model.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
         self.fingerprint = _digest(digest, str(model.max_tokens))
+
+    def canonical(self, reading: Reading) -> Reading:
+        return replace(reading, instruction=None)
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         queries = {query: self._query(query) for query in {pair.query for pair in pairs}}

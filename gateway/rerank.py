@@ -1,7 +1,8 @@
 """The path of a request: check limits, choose the model, score pairs, rank, and say what was left out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from gateway.domain import Outcome, Pair, Refused, RerankRequest, RerankResponse, Score, check, rank
 from gateway.errors import BadRequest, NotFound
@@ -55,17 +56,26 @@ async def rerank(request: RerankRequest, models: Models, *, max_documents: int) 
     check(request, max_documents=max_documents)
     model = models.serving(request.model)
     pairs = [Pair(request.query, document) for document in request.documents]
-    outcomes = await model.scorer.score(pairs, request.reading)
+    scored = await model.scorer.score(pairs, request.reading, priority=request.priority, fresh=request.fresh)
+    outcomes = scored.outcomes
     scores = _scores(outcomes, strict=request.strict)
-    cut = [score.cut for score in scores if score.cut]
+    _, tokens, chunks, cuts, query_cuts = (sum(column) for column in zip(*scores, strict=True))
+    cut_documents = sum(score.cut > 0 for score in scores) if cuts else 0
     return RerankResponse(
         model=model.name,
         ranking=rank(outcomes, request.top_n),
-        tokens=sum(score.tokens for score in scores),
-        chunks=sum(score.chunks for score in scores),
-        cut_documents=len(cut),
-        cut_tokens=sum(cut),
-        warnings=_warnings(request, model, outcomes, scores),
+        tokens=tokens,
+        chunks=chunks,
+        cached=scored.cached,
+        cached_tokens=scored.cached_tokens,
+        cut_documents=cut_documents,
+        cut_tokens=cuts,
+        warnings=[
+            *_ignored(request, model),
+            *_cut(scores, cut_documents, cuts, query_cuts),
+            *_refused(outcomes, len(outcomes) - len(scores)),
+        ],
+        seconds=scored.seconds,
     )
 
 
@@ -78,17 +88,24 @@ def _scores(outcomes: Sequence[Outcome], *, strict: bool) -> list[Score]:
     return scores
 
 
-def _warnings(request: RerankRequest, model: Model, outcomes: Sequence[Outcome], scores: Sequence[Score]) -> list[str]:
-    """What the caller should know of the answer, in words."""
-    warnings = []
+def _ignored(request: RerankRequest, model: Model) -> Iterator[str]:
     if request.reading.instruction and not model.scorer.engine.takes_instruction:
-        warnings.append(f"instruction: ignored, {model.name} takes none")
-    if query_cut := max(score.query_cut for score in scores):
-        warnings.append(f"query: cut to half of the model's context, {query_cut} tokens were not read")
-    if cut := [score.cut for score in scores if score.cut]:
-        warnings.append(f"documents: {len(cut)} of {len(outcomes)} were cut, {sum(cut)} tokens were not read")
-    refused = [(index, one.reason) for index, one in enumerate(outcomes) if isinstance(one, Refused)]
-    warnings += [f"documents[{index}]: not scored, {reason}" for index, reason in refused[:WARNED_DOCUMENTS]]
-    if len(refused) > WARNED_DOCUMENTS:
-        warnings.append(f"documents: {len(refused) - WARNED_DOCUMENTS} more were not scored")
-    return warnings
+        yield f"instruction: ignored, {model.name} takes none"
+
+
+def _cut(scores: Sequence[Score], documents: int, tokens: int, query_tokens: int) -> Iterator[str]:
+    if query_tokens:
+        longest = max(score.query_cut for score in scores)
+        yield f"query: cut to half of the model's context, {longest} tokens were not read"
+    if tokens:
+        yield f"documents: {documents} of {len(scores)} were cut, {tokens} tokens were not read"
+
+
+def _refused(outcomes: Sequence[Outcome], count: int) -> Iterator[str]:
+    if count == 0:
+        return
+    refused = ((index, one.reason) for index, one in enumerate(outcomes) if isinstance(one, Refused))
+    for index, reason in islice(refused, WARNED_DOCUMENTS):
+        yield f"documents[{index}]: not scored, {reason}"
+    if count > WARNED_DOCUMENTS:
+        yield f"documents: {count - WARNED_DOCUMENTS} more were not scored"

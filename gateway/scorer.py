@@ -1,69 +1,209 @@
-"""Score every distinct pair once, in bounded slices, so that one big request cannot starve the small ones."""
+"""Score every distinct pair exactly once: cache first, then whoever is already scoring it, then the engine."""
 
 import asyncio
-from collections.abc import Sequence
+import hashlib
+import math
+import struct
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from gateway.domain import Outcome, Pair, Reading
+from gateway.caches import Cache
+from gateway.domain import Outcome, Pair, Reading, Score
 from gateway.engines import Engine
 from gateway.errors import TooManyPairs
+from gateway.turns import Turns
 
 # One call's pairs: enough to fill an engine's batch, few enough that the next request's turn comes soon.
 SLICE_PAIRS = 128
 # Calls under way at one engine: it batches across calls, and must never wait for the next.
 CALLS_PER_ENGINE = 4
-# Of these, what one request may hold or queue for: the places are given in order of asking, so a request of 10,000
-# documents asks for its third slice only after its first is back, behind whoever came in the meantime.
-CALLS_PER_REQUEST = 2
+# The newest call's weight in the measured rate, and the rate before anything was measured.
+RATE_WEIGHT = 0.2
+FIRST_RATE_PAIRS_PER_S = 100.0
+MAX_RETRY_AFTER_S = 60
+
+_STORED = struct.Struct("<dIH")  # relevance, tokens, chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Outcomes in the order of the pairs; how many of these, and of their tokens, the cache knew; seconds by stage."""
+
+    outcomes: Sequence[Outcome]
+    cached: int
+    cached_tokens: int
+    seconds: dict[str, float]
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A slice of pairs on its way to the engine, and how many requests wait for it."""
+
+    pairs: dict[bytes, Pair]
+    landed: "asyncio.Future[dict[bytes, Outcome]]"
+    waiting: int = 0
+    task: "asyncio.Task[None] | None" = field(default=None)
 
 
 class Scorer:
-    """The way to one engine. A pair cache belongs here: look up the distinct pairs, send only what is missing."""
+    """The way to one engine."""
 
-    def __init__(self, engine: Engine, *, max_pairs_waiting: int) -> None:
+    def __init__(self, engine: Engine, cache: Cache | None, *, max_pairs_waiting: int) -> None:
         self.engine = engine
+        self._cache = cache
         self._max_pairs_waiting = max_pairs_waiting
         self._pairs_waiting = 0
-        self._calls = asyncio.Semaphore(CALLS_PER_ENGINE)
+        self._in_flight: dict[bytes, _Flight] = {}
+        self._turns = Turns(CALLS_PER_ENGINE)
+        self._rate = FIRST_RATE_PAIRS_PER_S
+        self._landed_s = 0.0
 
-    async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
-        """One outcome per pair, in order. Raises TooManyPairs at once rather than queue without bound."""
-        distinct = list(dict.fromkeys(pairs))
-        self._admit(len(distinct))
+    async def score(self, pairs: Sequence[Pair], reading: Reading, *, priority: int = 0, fresh: bool = False) -> Scored:
+        """Raises TooManyPairs at once rather than queue without bound, and what the engine raises."""
+        started_s = time.perf_counter()
+        cache = None if fresh else self._cache
+        reading = self.engine.canonical(reading)
+        keys = pair_keys(self.engine.identity, pairs, reading)
+        wanted = dict(zip(keys, pairs, strict=True))
+        known: dict[bytes, Score] = {}
+        if cache is not None:
+            distinct = list(wanted)
+            values = await cache.get_many(distinct)
+            known = {
+                key: _unpacked(value)
+                for key, value in zip(distinct, values, strict=True)
+                if value is not None and len(value) == _STORED.size  # else another version's
+            }
+        looked_s = time.perf_counter()
+        cached = [known[key] for key in keys if key in known]
+        seconds = {"cache": looked_s - started_s}
+        outcomes: Mapping[bytes, Outcome] = known
+        if len(known) < len(wanted):
+            missing = {key: pair for key, pair in wanted.items() if key not in known}
+            outcomes = known | await self._flown(missing, reading, priority, cache)
+            seconds["engine"] = time.perf_counter() - looked_s
+        tokens = sum(score.tokens for score in cached)
+        return Scored([outcomes[key] for key in keys], len(cached), tokens, seconds)
+
+    async def _flown(
+        self, missing: dict[bytes, Pair], reading: Reading, priority: int, cache: Cache | None
+    ) -> dict[bytes, Outcome]:
+        """Outcomes of what the cache did not know, from flights under way and new ones."""
+        boarded = self._boarded(missing, reading, priority, cache)
+        outcomes: dict[bytes, Outcome] = {}
         try:
-            outcomes = await self._engine_scores(distinct, reading)
+            for flight in boarded:
+                # Shielded: a caller that leaves must not end a flight that others wait for.
+                outcomes |= await asyncio.shield(flight.landed)
         finally:
-            self._pairs_waiting -= len(distinct)
-        of = dict(zip(distinct, outcomes, strict=True))
-        return [of[pair] for pair in pairs]
+            for flight in boarded:
+                self._leave(flight)
+        return outcomes
+
+    def _boarded(
+        self, missing: dict[bytes, Pair], reading: Reading, priority: int, cache: Cache | None
+    ) -> list[_Flight]:
+        joined = {flight: None for key in missing if (flight := self._in_flight.get(key))}
+        new = [(key, pair) for key, pair in missing.items() if key not in self._in_flight]
+        self._admit(len(new))
+        boarded = list(joined)
+        for place, start in enumerate(range(0, len(new), SLICE_PAIRS)):
+            flight = _Flight(dict(new[start : start + SLICE_PAIRS]), asyncio.get_running_loop().create_future())
+            self._in_flight |= dict.fromkeys(flight.pairs, flight)
+            order = (priority, self._turns.round + place)
+            flight.task = asyncio.create_task(self._fly(flight, reading, order, cache))
+            boarded.append(flight)
+        for flight in boarded:
+            flight.waiting += 1
+        return boarded
 
     def _admit(self, count: int) -> None:
-        if self._pairs_waiting + count > self._max_pairs_waiting:
+        waiting = self._pairs_waiting
+        if waiting + count > self._max_pairs_waiting:
             raise TooManyPairs(
-                f"{self._pairs_waiting} pairs are waiting and this request brings {count}: "
+                f"{waiting} pairs are waiting and this request brings {count}: "
                 f"at most {self._max_pairs_waiting} may wait, please try again later",
-                retry_after_s=2,
+                retry_after_s=max(1, min(MAX_RETRY_AFTER_S, math.ceil(waiting / self._rate))),
             )
         self._pairs_waiting += count
 
-    async def _engine_scores(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
-        slices = [pairs[start : start + SLICE_PAIRS] for start in range(0, len(pairs), SLICE_PAIRS)]
-        if len(slices) == 1:
-            return await self._slice_scores(pairs, reading)
-        scored: dict[int, list[Outcome]] = {}
-        todo = iter(enumerate(slices))
-
-        async def work() -> None:
-            for place, one in todo:
-                scored[place] = await self._slice_scores(one, reading)
-
+    async def _fly(self, flight: _Flight, reading: Reading, order: tuple[int, int], cache: Cache | None) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(CALLS_PER_REQUEST):
-                    group.create_task(work())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [outcome for place in range(len(slices)) for outcome in scored[place]]
+            await self._turns.take(*order)
+            started_s = time.monotonic()
+            try:
+                outcomes = await self.engine.score(list(flight.pairs.values()), reading)
+            finally:
+                self._turns.give_back()
+            self._measure(len(outcomes), started_s)
+            by_key = dict(zip(flight.pairs, outcomes, strict=True))
+            flight.landed.set_result(by_key)
+            if cache is not None:
+                await cache.set_many(_packed(by_key.items()))
+        except asyncio.CancelledError:
+            flight.landed.cancel()
+            raise
+        except Exception as error:
+            flight.landed.set_exception(error)
+            flight.landed.exception()  # every caller may have left: then nobody asks for it
+        finally:
+            self._end(flight)
 
-    async def _slice_scores(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
-        async with self._calls:
-            return await self.engine.score(pairs, reading)
+    def _leave(self, flight: _Flight) -> None:
+        flight.waiting -= 1
+        if flight.waiting == 0 and not flight.landed.done() and flight.task is not None:
+            self._end(flight)  # at once: nobody may join what is being cancelled
+            flight.task.cancel()
+
+    def _end(self, flight: _Flight) -> None:
+        for key in flight.pairs:
+            if self._in_flight.get(key) is flight:
+                del self._in_flight[key]
+        self._pairs_waiting -= len(flight.pairs)
+        flight.pairs = {}
+
+    def _measure(self, pairs: int, started_s: float) -> None:
+        """Pairs over the time since the last call landed, or since this one began if the engine was idle before."""
+        now_s = time.monotonic()
+        rate = pairs / max(now_s - max(self._landed_s, started_s), 1e-3)
+        self._rate += RATE_WEIGHT * (rate - self._rate)
+        self._landed_s = now_s
+
+
+def pair_keys(identity: str, pairs: Sequence[Pair], reading: Reading) -> list[bytes]:
+    """A 16-byte key per pair. Whatever changes the score changes the key, and nothing else does."""
+    prefixes: dict[str, hashlib.blake2b] = {}
+    keys = []
+    for pair in pairs:
+        prefix = prefixes.get(pair.query)
+        if prefix is None:
+            prefix = prefixes[pair.query] = _prefix(identity, reading, pair.query)
+        digest = prefix.copy()
+        digest.update(pair.document.encode())
+        keys.append(digest.digest())
+    return keys
+
+
+def _prefix(identity: str, reading: Reading, query: str) -> hashlib.blake2b:
+    digest = hashlib.blake2b(digest_size=16)
+    limits = f"{reading.max_tokens_per_doc}/{reading.max_chunks_per_doc}"
+    for text in (identity, reading.instruction or "", limits, query):
+        data = text.encode()
+        # Each field is preceded by its length: else ("ab", "c") and ("a", "bc") could be one key, and one caller get
+        # another's score. The document comes last and needs none.
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest
+
+
+def _packed(outcomes: Iterable[tuple[bytes, Outcome]]) -> dict[bytes, bytes]:
+    """What may be kept: plain scores. What was cut or refused comes with a warning, which is not kept."""
+    return {
+        key: _STORED.pack(one.value, min(one.tokens, 2**32 - 1), min(one.chunks, 2**16 - 1))
+        for key, one in outcomes
+        if isinstance(one, Score) and not one.cut and not one.query_cut
+    }
+
+
+def _unpacked(value: bytes) -> Score:
+    return Score._make((*_STORED.unpack(value), 0, 0))

@@ -22,6 +22,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: str
     hub: str | None = None
     revision: str | None = None
+    dtype: str | None = None
     tokenizer: str | None = None
     max_tokens: int = 8192
     aliases: tuple[str, ...] = ()
@@ -44,9 +45,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default_model: str = ""
     unknown_model: Literal["default", "error"] = "default"
     api_keys: tuple[str, ...] = ()
+    admin_keys: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    cache: str = "memory://"
     limits: LimitSettings = LimitSettings()
 
 
@@ -81,7 +84,7 @@ def _override(raw: dict[str, Any], kind: type[msgspec.Struct], environ: Mapping[
 
 
 def _value(name: str, text: str) -> Any:
-    if name == "api_keys":
+    if name in ("api_keys", "admin_keys"):
         return [key.strip() for key in text.split(",") if key.strip()]
     if name == "models":
         try:
@@ -104,8 +107,9 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError("port: must be between 0 and 65535")
     if settings.workers < 1:
         raise SettingsError("workers: must be at least 1")
-    if any(not key for key in settings.api_keys):
-        raise SettingsError("api_keys: an empty key would let everybody in")
+    for name in ("api_keys", "admin_keys"):
+        if not all(getattr(settings, name)):
+            raise SettingsError(f"{name}: an empty key would let everybody in")
     default = settings.default_model or next(iter(settings.models))
     if default not in settings.models:
         raise SettingsError(f"default_model: no model is called {default!r}")

@@ -33,6 +33,8 @@ class Body(msgspec.Struct):
     instruction: str | None = None
     instruct: str | None = None
     strict: bool | None = None
+    priority: int | None = None
+    cache: str | None = None
 
 
 class Result(msgspec.Struct, omit_defaults=True):
@@ -60,12 +62,17 @@ class TokenCount(msgspec.Struct):
 
 
 class Meta(msgspec.Struct, omit_defaults=True):
-    """`served_by` is the model that gave the scores, whatever name it was asked by."""
+    """`served_by` is the model that gave the scores, whatever name it was asked by.
+
+    `cached_pairs` and `cached_tokens` cost the engine nothing this time; `tokens` counts them all the same.
+    """
 
     api_version: ApiVersion
     billed_units: BilledUnits
     tokens: TokenCount
     served_by: str
+    cached_pairs: int
+    cached_tokens: int
     warnings: list[str] = []
 
 
@@ -118,20 +125,24 @@ class Cohere:
             top_n=_top_n(asked),
             reading=self._reading(asked),
             strict=bool(asked.strict),
+            priority=asked.priority or 0,
+            fresh=(asked.cache or "").strip().lower() == "no-store",
             returned=returned,
         )
 
     def render(self, request_id: str, request: RerankRequest, response: RerankResponse) -> bytes:
         returned = request.returned
         results = [
-            Result(one.index, one.score, returned[one.index] if returned is not None else msgspec.UNSET)
-            for one in response.ranking
+            Result(document, score, returned[document] if returned is not None else msgspec.UNSET)
+            for document, score in response.ranking
         ]
         meta = Meta(
             self._version,
             BilledUnits(ceil(response.chunks / 100)),
             TokenCount(response.tokens),
             response.model,
+            response.cached,
+            response.cached_tokens,
             list(response.warnings),
         )
         usage = Usage(response.tokens, response.tokens)

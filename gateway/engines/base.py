@@ -29,6 +29,9 @@ class Engine(Protocol):
     probe: tuple[str, list[int]] | None
     """A rendered prompt and the ids the engine's tokenizer must give for it; None where the server templates."""
 
+    def canonical(self, reading: Reading) -> Reading:
+        """The same for all readings that this engine reads alike: they share their scores."""
+
     async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
         """One outcome per pair, in order."""
 

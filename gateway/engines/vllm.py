@@ -126,7 +126,10 @@ class VllmEngine:
         self.min_version = self._wire.min_version
         self.probe = self._prompts.probe
         self.takes_instruction = self._prompts.takes_instruction
-        self.identity = "\0".join((name, model.hub or "", model.revision or "", self._prompts.fingerprint))
+        self.identity = repr((name, model.hub, model.revision, model.dtype, self._prompts.fingerprint))
+
+    def canonical(self, reading: Reading) -> Reading:
+        return self._prompts.canonical(reading)
 
     async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
         if self._prompts.tokenizes:
@@ -172,7 +175,8 @@ class VllmEngine:
         if not all(-1.01 <= score <= 1.01 for _, score in scores):  # false for NaN too; bf16 overshoots 1 a little
             raise EngineNonsense("the engine gave a score outside 0..1: it must apply the model's activation")
         return [
-            Score(score, tokens) for (_, score), tokens in zip(sorted(scores), _tokens(prompts, usage), strict=True)
+            Score(min(score, 1.0), tokens)
+            for (_, score), tokens in zip(sorted(scores), _tokens(prompts, usage), strict=True)
         ]
 
     async def _post(self, path: str, body: dict[str, Any]) -> bytes:
