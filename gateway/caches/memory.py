@@ -8,20 +8,21 @@ from collections.abc import Mapping, Sequence
 from gateway.caches.base import CacheStats
 
 _EXPIRY = struct.Struct("<d")
-# CPython takes memory for small objects in steps of 16 bytes.
+# CPython takes memory for small objects in steps of 16 bytes, and a growing dict never has more than this an entry.
 _STEP = 16
+_TABLE_BYTES = 72
 
 
 class MemoryCache:
     """Two dicts, young and old. What is used moves to the young one; when that holds half of the bytes, the old one
-    is dropped and the young one becomes it. So the least recently used go first, at no cost per entry for a list of
-    uses: an entry takes 0.17 kB, where an OrderedDict takes 0.25.
+    is dropped and the young one takes its place. So the least recently used go first, with no list of uses to keep:
+    an entry takes 0.18 kB, where an OrderedDict takes 0.25.
     """
 
     backend = "memory"
 
     def __init__(self, *, max_bytes: int, ttl_s: float | None = None) -> None:
-        self._max_bytes = max_bytes
+        self._half_bytes = max_bytes // 2
         self._ttl_s = ttl_s
         self._young: dict[bytes, bytes] = {}
         self._old: dict[bytes, bytes] = {}
@@ -33,18 +34,8 @@ class MemoryCache:
         young = self._young
         found = [young.get(key) for key in keys]
         if self._old:
-            for place, value in enumerate(found):
-                if value is None and (older := self._old.pop(keys[place], None)) is not None:
-                    found[place] = older
-                    self._old_bytes -= _allocated(keys[place]) + _allocated(older)
-                    self._add(keys[place], older)
-        if self._ttl_s is None:
-            return found
-        now_s = time.monotonic()
-        return [
-            value[: -_EXPIRY.size] if value and _EXPIRY.unpack(value[-_EXPIRY.size :])[0] > now_s else None
-            for value in found
-        ]
+            found = [self._rejuvenated(key) if value is None else value for key, value in zip(keys, found, strict=True)]
+        return found if self._ttl_s is None else [_unexpired(value) for value in found]
 
     async def set_many(self, values: Mapping[bytes, bytes]) -> None:
         expiry = b"" if self._ttl_s is None else _EXPIRY.pack(time.monotonic() + self._ttl_s)
@@ -59,17 +50,34 @@ class MemoryCache:
         pass
 
     def stats(self) -> CacheStats:
-        tables = sys.getsizeof(self._young) + sys.getsizeof(self._old)
-        return CacheStats(self._young_bytes + self._old_bytes + tables, self._evicted)
+        return CacheStats(self._young_bytes + self._old_bytes, self._evicted)
+
+    def _rejuvenated(self, key: bytes) -> bytes | None:
+        value = self._old.pop(key, None)
+        if value is not None:
+            self._old_bytes -= _entry_bytes(key, value)
+            self._add(key, value)
+        return value
 
     def _add(self, key: bytes, value: bytes) -> None:
         if key not in self._young:
-            self._young_bytes += _allocated(key) + _allocated(value)
+            size = _entry_bytes(key, value)
+            if self._young_bytes + size > self._half_bytes:
+                self._evicted += len(self._old)
+                self._old, self._old_bytes = self._young, self._young_bytes
+                self._young, self._young_bytes = {}, 0
+            self._young_bytes += size
         self._young[key] = value
-        if self._young_bytes + sys.getsizeof(self._young) > self._max_bytes // 2:
-            self._evicted += len(self._old)
-            self._old, self._old_bytes = self._young, self._young_bytes
-            self._young, self._young_bytes = {}, 0
+
+
+def _unexpired(value: bytes | None) -> bytes | None:
+    if value is None or _EXPIRY.unpack_from(value, len(value) - _EXPIRY.size)[0] < time.monotonic():
+        return None
+    return value[: -_EXPIRY.size]
+
+
+def _entry_bytes(key: bytes, value: bytes) -> int:
+    return _allocated(key) + _allocated(value) + _TABLE_BYTES
 
 
 def _allocated(value: bytes) -> int:

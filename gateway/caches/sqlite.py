@@ -68,8 +68,8 @@ class SqliteCache:
             if self._connection is None:
                 self._connection = self._open()
             return work(self._connection)
-        except sqlite3.OperationalError as error:  # locked, full, read-only: it may pass
-            raise CacheError(str(error)) from None
+        except (sqlite3.OperationalError, OSError) as error:  # locked, full, read-only: it may pass
+            raise CacheError(type(error).__name__) from None
         except sqlite3.DatabaseError:  # malformed, or no database at all: it will not
             self._set_aside()
             raise CacheError("the file was damaged") from None
