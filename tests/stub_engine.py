@@ -43,7 +43,7 @@ class StubEngine:
         self.instead: Callable[[], Response | None] = lambda: None
         self.tokenize_status = 200
         self.health_status = 200
-        self.at_once = 0
+        self._at_once = 0
         self._server = LocalServer(
             Starlette(
                 routes=[
@@ -107,12 +107,12 @@ class StubEngine:
         item: Callable[[object], dict[str, object]],
     ) -> Response:
         self.calls.append(asked)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
         try:
             await self.gate.wait()
         finally:
-            self.at_once -= 1
+            self._at_once -= 1
         if (other := self.instead()) is not None:
             return other
         if body.get("model") not in (None, MODEL):
