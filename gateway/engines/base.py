@@ -9,10 +9,11 @@ from gateway.domain import Outcome, Pair, Reading
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A text as the engine's tokenizer sees it."""
+    """A text as the engine's tokenizer sees it; `max_tokens` is the longest the engine reads, where it tells."""
 
     ids: list[int]
     strings: list[str]
+    max_tokens: int | None = None
 
 
 class Engine(Protocol):
@@ -26,6 +27,8 @@ class Engine(Protocol):
     real_weights: bool
     """False for a model without a hub id: nobody knows what it should find relevant."""
     min_version: tuple[int, int, int]
+    max_tokens: int
+    """The longest prompt it is sent."""
     probe: tuple[str, list[int]] | None
     """A rendered prompt and the ids the engine's tokenizer must give for it; None where the server templates."""
 

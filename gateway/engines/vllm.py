@@ -52,6 +52,7 @@ class _ClassifyReply(msgspec.Struct):
 class _TokenizeReply(msgspec.Struct):
     tokens: list[int]
     token_strs: list[str] | None = None
+    max_model_len: int | None = None
 
 
 class _VersionReply(msgspec.Struct):
@@ -124,6 +125,7 @@ class VllmEngine:
         self.incarnation = 0
         self.real_weights = model.hub is not None
         self.min_version = self._wire.min_version
+        self.max_tokens = model.max_tokens
         self.probe = self._prompts.probe
         self.takes_instruction = self._prompts.takes_instruction
         self.identity = repr((name, model.hub, model.revision, model.dtype, self._prompts.fingerprint))
@@ -143,7 +145,7 @@ class VllmEngine:
         body = {"prompt": text, "add_special_tokens": False, "return_token_strs": True}
         with _sensible():
             reply = msgspec.json.decode(await self._post("/tokenize", body), type=_TokenizeReply)
-        return Tokens(reply.tokens, reply.token_strs or [])
+        return Tokens(reply.tokens, reply.token_strs or [], reply.max_model_len)
 
     async def alive(self) -> None:
         reply = await self._send("GET", "/health", b"", PROBE_TIMEOUT_S)
