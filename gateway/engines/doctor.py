@@ -66,12 +66,12 @@ class Doctor:
         if self._engine.probe is None:
             return "the engine writes this model's prompt"
         text, ids = self._engine.probe
-        tokens = await self._engine.tokenize(text)
+        tokens, sent = await self._engine.tokenize(text), self._engine.max_tokens
         if tokens.ids != ids:
             raise EngineNonsense("the engine's tokenizer is not the gateway's: set tokenizer to the served model's")
-        if tokens.max_tokens is not None and tokens.max_tokens < self._engine.max_tokens:
+        if tokens.max_tokens is not None and tokens.max_tokens < sent:
             raise EngineNonsense(
-                f"the engine reads {tokens.max_tokens} tokens (--max-model-len), max_tokens says {self._engine.max_tokens}"
+                f"the engine reads {tokens.max_tokens} tokens (--max-model-len), max_tokens says {sent}"
             )
         return f"{len(ids)} of a rendered prompt are equal"
 
