@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import dataclasses
 import os
 import shlex
 import shutil
@@ -114,7 +115,8 @@ def _model(models: Catalogue, options: argparse.Namespace) -> Model:
         if not options.family:
             raise LaunchError(f"{folder} is a folder: say which --family it is ({', '.join(models.families)})")
         return models.folder(folder.absolute(), options.family, options.max_tokens)
-    return models.find(options.model)
+    model = models.find(options.model)
+    return dataclasses.replace(model, max_tokens=min(options.max_tokens or model.max_tokens, model.context))
 
 
 def _default(models: Catalogue, installed: vllm.Vllm | None, free: memory.Memory | None, screen: Screen) -> Model:
@@ -178,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_engine_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--family", help="of the model in a folder: cross-encoder, qwen3-reranker, qwen3-vl-reranker")
-    command.add_argument("--max-tokens", type=int, metavar="N", help="longest prompt of the model in a folder")
+    command.add_argument("--max-tokens", type=int, metavar="N", help="longest prompt to serve; less takes less memory")
     command.add_argument("--vllm", metavar="PATH", help="the vllm to use; default: here, in .venv-vllm, or on the PATH")
     command.add_argument(
         "--engine-args",

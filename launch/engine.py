@@ -28,7 +28,7 @@ class Engine:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return url_of(self.host, self.port)
 
     def max_tokens(self, attempt: int) -> int:
         return self.plans[attempt].max_model_len if self.plans else self.model.max_tokens
@@ -52,7 +52,7 @@ class Engine:
     def program(self, log: Path, environment: Mapping[str, str], **options: Any) -> Program:
         notes = [memory.describe(plan) for plan in self.plans] or [""]
         return Program(
-            name=self.model.name,
+            name=f"engine {self.model.name}",
             attempts=[Attempt(command, note) for command, note in zip(self.commands, notes, strict=True)],
             health_url=f"{self.url}/health",
             log=log,
@@ -102,7 +102,7 @@ def oldest_vllm(model: Model) -> str:
 
 def refuse_if_too_old_for_the_gateway(model: Model, vllm: Vllm | None) -> None:
     needed = oldest_vllm(model)
-    if vllm and parse_version(vllm.version) < parse_version(needed):
+    if vllm and model.engine == "vllm" and parse_version(vllm.version) < parse_version(needed):
         raise LaunchError(f"the gateway needs vLLM {needed} or later for {model.name}, and this is {vllm.version}")
 
 
@@ -119,6 +119,10 @@ def _advice(model: Model, catalogue: Catalogue, free: Memory | None) -> str:
     if not fitting:
         return "no smaller model of its family fits either: `rerank up all-MiniLM-L6-v2` needs no GPU"
     return "these would fit: " + ", ".join(f"{other.name} ({memory.needed_gib(other):.1f} GiB)" for other in fitting)
+
+
+def url_of(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -52,7 +53,7 @@ class Program:
     died_of_memory: Callable[[Iterable[str]], bool] = lambda _lines: False
     # Said when the smallest attempt ran out of memory too.
     memory_advice: str = ""
-    # Called with the number of a smaller attempt before it is started, and the programs to restart with it.
+    # Called with the number of a smaller attempt before it is started; the programs named are restarted with it.
     before_step_down: Callable[[int], None] = lambda _attempt: None
     restarts: Sequence[str] = ()
 
@@ -158,7 +159,7 @@ class _Watched:
         await _end_leftovers(process.pid)
         await asyncio.to_thread(reader.join, 1.0)
         self._reaper.forget(process.pid)
-        out_of_memory = self.program.died_of_memory(self.last_lines)
+        out_of_memory = self.program.died_of_memory(list(self.last_lines))
         self._inbox.put_nowait((self.program.name, Exited(process.returncode, out_of_memory)))
 
     async def _probe(self) -> None:
@@ -173,7 +174,7 @@ class _Watched:
     def _give_up(self, reason: str) -> None:
         said = "\n".join(f"  | {line}" for line in telling(self.last_lines))
         self._screen.say(f"{self.program.name}: {reason}. It said, and {self.program.log} has it all:\n{said}")
-        if self.program.memory_advice and self.program.died_of_memory(self.last_lines):
+        if self.program.memory_advice and self.program.died_of_memory(list(self.last_lines)):
             self._screen.say(f"{self.program.name}: {self.program.memory_advice}")
 
 
@@ -201,7 +202,7 @@ def _drain(process: subprocess.Popen[bytes], log: Path, last_lines: deque[str]) 
     assert process.stdout
     rest = ""
     with process.stdout as pipe:
-        while chunk := pipe.read1(65536):  # type: ignore[attr-defined]
+        while chunk := os.read(pipe.fileno(), 65536):
             if log.exists() and log.stat().st_size > _LOG_BYTES:
                 log.replace(log.with_suffix(".old"))
             with log.open("ab") as file:

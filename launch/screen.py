@@ -13,7 +13,7 @@ class Screen:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._redraws = self._stream.isatty()
-        self._drawn = False
+        self._drawn = ""
         self._spoke_s = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -24,16 +24,18 @@ class Screen:
     def progress(self, text: str) -> None:
         """The state of things: redrawn in place on a terminal, printed sparsely elsewhere."""
         if self._redraws:
-            self._clear()
-            self._write(text[: shutil.get_terminal_size().columns - 1])
-            self._drawn = True
+            text = text[: shutil.get_terminal_size().columns - 1]
+            if text != self._drawn:
+                self._clear()
+                self._write(text)
+                self._drawn = text
         elif time.monotonic() - self._spoke_s >= _SPARSE_S:
             self._write(text + "\n")
 
     def _clear(self) -> None:
         if self._drawn:
             self._write("\r\x1b[K")
-            self._drawn = False
+            self._drawn = ""
 
     def _write(self, text: str) -> None:
         self._spoke_s = time.monotonic()

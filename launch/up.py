@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 from launch.catalogue import LaunchError
-from launch.engine import Engine, free_port, refuse_if_taken
+from launch.engine import Engine, free_port, refuse_if_taken, url_of
 from launch.processes import Attempt, Program, supervise
 from launch.screen import Screen
 
@@ -30,8 +30,8 @@ class Front:
     @property
     def url(self) -> str:
         """The address to call it at from this machine."""
-        local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host)  # noqa: S104 -- read, not bound
-        return f"http://{local or (f'[{self.host}]' if ':' in self.host else self.host)}:{self.port}"
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- read, not bound
+        return url_of(everywhere.get(self.host, self.host), self.port)
 
 
 async def up(

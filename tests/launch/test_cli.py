@@ -25,10 +25,11 @@ def test_models_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_dry_run_prints_a_command_for_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["engine", "qwen3-4b", "--dry-run", "--vllm-version", "0.33.0", "--port", "9", "--vllm", "/a b/vllm"]
-    assert main([*arguments, "--engine-args=--seed 7"]) == 0
+    assert main([*arguments, "--max-tokens", "2048", "--engine-args=--seed 7"]) == 0
     words = shlex.split(capsys.readouterr().out)
     assert words[:5] == ["VLLM_NO_USAGE_STATS=1", "PYTHONUNBUFFERED=1", "/a b/vllm", "serve", "Qwen/Qwen3-Reranker-4B"]
     assert json.loads(words[words.index("--hf-overrides") + 1])["classifier_from_token"] == ["no", "yes"]
+    assert words[words.index("--max-model-len") + 1] == "2048"
     assert words[-2:] == ["--seed", "7"]
 
 

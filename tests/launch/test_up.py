@@ -1,5 +1,6 @@
 """`rerank up` on real processes: what it prints works as printed, and nothing is left when it cannot start."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -151,6 +152,32 @@ def test_a_killed_gateway_is_started_again(start: Start) -> None:
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: up.said().count("gateway: ready") == 2, "the gateway again")
     assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+
+
+async def test_an_engine_killed_under_load_costs_503s_and_then_answers_again(start: Start) -> None:
+    up = start("all-MiniLM-L6-v2")
+    answers: list[httpx.Response] = []
+    back = asyncio.Event()
+
+    async def ask_until_it_is_back(client: httpx.AsyncClient) -> None:
+        while not back.is_set():
+            answer = await client.post("/v2/rerank", json={"query": "q", "documents": [f"{len(answers)} words"] * 20})
+            answers.append(answer)
+            if len(answers) == 20:
+                os.kill(engine, signal.SIGKILL)
+            if answer.status_code == 200 and any(earlier.status_code == 503 for earlier in answers):
+                back.set()
+
+    async with (
+        httpx.AsyncClient(base_url=up.url(), trust_env=False, timeout=10) as client,
+        asyncio.timeout(30),
+        asyncio.TaskGroup() as load,
+    ):
+        [engine] = [pid for pid, command in children(up.process.pid) if "launch.embedded" in command]
+        for _ in range(4):
+            load.create_task(ask_until_it_is_back(client))
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 503)
 
 
 def test_a_taken_port_is_one_clear_line_and_the_end(start: Start) -> None:

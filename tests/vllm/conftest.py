@@ -12,8 +12,8 @@ from tests.vllm.servers import MODEL, Engine, gateway, gateway_model, vllm
 from tests.vllm.tiny_model import ALL_RANKS, TinyModel
 
 MODELS = {
-    "real-ids": TinyModel(seed=0, ranks=ALL_RANKS),
     "few-ranks": TinyModel(seed=1),
+    "real-ids": TinyModel(seed=0, ranks=ALL_RANKS),
     # Smaller weights: with 0.5 even transformers' bfloat16 is up to 0.08 from its float32 on this corpus.
     "bfloat16": TinyModel(seed=0, dtype="bfloat16", init_std=0.2),
 }

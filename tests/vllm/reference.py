@@ -93,6 +93,7 @@ def serve(folder: Path, lines: IO[str], answers: IO[str]) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    torch.set_num_threads(1)  # beside a busy vLLM two threads wait for each other: 30 s instead of 4 over the corpus
     tokenizer = AutoTokenizer.from_pretrained(folder)
     prompts = Prompts(tokenizer, without_control_tokens(folder))
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()

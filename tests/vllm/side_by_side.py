@@ -3,7 +3,6 @@
 `python -m tests.vllm.side_by_side` starts the servers and prints the table of the README.
 """
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import httpx
 from tests.vllm.corpus import FORGED_DOCUMENTS, ORDINARY_DOCUMENTS, QUERIES
 from tests.vllm.provision import REPOSITORY
 from tests.vllm.reference import Case, Reference
-from tests.vllm.servers import LOGS, MAX_TOKENS, gateway, gateway_model, vllm
+from tests.vllm.servers import LOGS, MAX_TOKENS, MODEL, Engine, gateway, gateway_model, vllm
 from tests.vllm.tiny_model import TinyModel
 
 OUR_TEMPLATE = REPOSITORY / "launch" / "templates" / "qwen3_reranker.jinja"
@@ -24,7 +23,7 @@ BARE_NEWLINES = "vLLM's `/rerank`, a chat template that ends in two bare newline
 OURS = "vLLM's `/rerank`, our `launch/templates/qwen3_reranker.jinja`"
 GATEWAY = "this gateway"
 
-# For each subject, the requests: a query, its documents and what vLLM's own endpoint needs to answer at all.
+# For each subject, the requests: queries, documents, and what vLLM's own endpoint needs to answer at all.
 SUBJECTS: Mapping[str, tuple[Sequence[str], Sequence[str], Mapping[str, object]]] = {
     "ordinary texts": (ORDINARY_QUERIES, ORDINARY_DOCUMENTS, {}),
     "control tokens in a document": (ORDINARY_QUERIES, FORGED_DOCUMENTS, {}),
@@ -39,15 +38,13 @@ class Row:
     """The largest |score - official score| for each of SUBJECTS."""
 
 
-def measure() -> list[Row]:
-    """One row for each road, over one tiny model in float32."""
-    model = TinyModel(seed=1)
-    with contextlib.ExitStack() as stack:
-        reference = stack.enter_context(Reference(model.folder()))
-        raw = stack.enter_context(vllm("raw", model))
-        bare_newlines = stack.enter_context(vllm("bare-newlines", model, template_with_bare_newlines()))
-        ours = stack.enter_context(vllm("our-template", model, OUR_TEMPLATE))
-        through_us = stack.enter_context(gateway("side-by-side", {"tiny": gateway_model(raw)}))
+def measure(raw: Engine, reference: Reference) -> list[Row]:
+    """One row for each road, over the model of `raw`, a vLLM without a chat template."""
+    with (
+        vllm("bare-newlines", raw.model, template_with_bare_newlines()) as bare_newlines,
+        vllm("our-template", raw.model, OUR_TEMPLATE) as ours,
+        gateway("side-by-side", {MODEL: gateway_model(raw)}) as through_us,
+    ):
         roads = {RAW: raw.url, BARE_NEWLINES: bare_newlines.url, OURS: ours.url, GATEWAY: through_us}
         return [
             Row(road, [worst_difference(url, reference, *subject) for subject in SUBJECTS.values()])
@@ -72,7 +69,7 @@ def worst_difference(
     for query in queries:
         expected = reference([Case(query, document, max_tokens=MAX_TOKENS) for document in documents])
         body = {"query": query, "documents": documents, **fields}
-        response = httpx.post(f"{url}/rerank", json=body, timeout=120).raise_for_status()
+        response = httpx.post(f"{url}/v2/rerank", json=body, timeout=120).raise_for_status()
         for result in response.json()["results"]:
             differences.append(abs(result["relevance_score"] - expected[result["index"]].score))
     return max(differences)
@@ -89,4 +86,6 @@ def _rounded(difference: float) -> str:
 
 
 if __name__ == "__main__":
-    print(table(measure()))
+    tiny = TinyModel(seed=1)
+    with vllm("raw", tiny) as engine, Reference(tiny.folder()) as official:
+        print(table(measure(engine, official)))

@@ -14,7 +14,7 @@ from cohere.core.api_error import ApiError
 from tests.vllm.corpus import ORDINARY_DOCUMENTS
 from tests.vllm.provision import VLLM
 from tests.vllm.reference import Case, Reference
-from tests.vllm.servers import MAX_TOKENS, Engine, free_port, gateway, gateway_model, running
+from tests.vllm.servers import MAX_TOKENS, MODEL, Engine, free_port, gateway, gateway_model, running
 from tests.vllm.test_scores import QUERY, TOLERANCE
 from tests.vllm.tiny_model import TinyModel
 
@@ -31,9 +31,9 @@ def test_the_sdk_gets_official_scores_or_a_503_while_vllm_is_killed_and_comes_ba
     engine = Engine(f"http://127.0.0.1:{port}", model)
     with (
         running("rerank-engine", launch(model, port), f"{engine.url}/health"),
-        gateway("end-to-end", {"tiny": gateway_model(engine)}) as url,
+        gateway("end-to-end", {MODEL: gateway_model(engine)}) as url,
+        cohere.ClientV2(api_key="any", base_url=url) as client,
     ):
-        client = cohere.ClientV2(api_key="any", base_url=url)
         assert_official(ask(client), expected)
 
         first = vllm_group(port)

@@ -1,11 +1,15 @@
 """What the gateway is worth: the same requests to vLLM directly are wrong with status 200."""
 
+import pytest
+
+from tests.vllm.conftest import Bench
 from tests.vllm.side_by_side import BARE_NEWLINES, GATEWAY, OURS, RAW, measure, table
 from tests.vllm.test_scores import TOLERANCE
 
 
-def test_only_the_gateway_gives_the_official_score_whatever_the_text() -> None:
-    rows = measure()
+@pytest.mark.parametrize("bench", ["few-ranks"], indirect=True)
+def test_only_the_gateway_gives_the_official_score_whatever_the_text(bench: Bench) -> None:
+    rows = measure(bench.engine, bench.reference)
     print(table(rows))
     ordinary, forged, too_long = ({row.road: row.differences[subject] for row in rows} for subject in range(3))
     tolerance = TOLERANCE["float32"]

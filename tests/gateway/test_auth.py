@@ -1,0 +1,84 @@
+"""With keys set, who brings one of them gets in, in whichever header clients put it; without keys, everybody."""
+
+import httpx
+import pytest
+
+from tests.gateway.asking import ASK, indices, message_of
+from tests.gateway.conftest import Serve
+from tests.stub_engine import StubEngine
+
+KEYS = ["first-key", "second-key"]
+PRIVATE = [
+    ("POST", "/v2/rerank"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/words"),
+    ("POST", "/v1/tokenize"),
+    ("POST", "/v1/check-api-key"),
+]
+PUBLIC = ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/"]
+
+
+@pytest.fixture
+async def guarded(serve: Serve) -> httpx.AsyncClient:
+    return await serve(api_keys=KEYS)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer first-key"},
+        {"Authorization": "BEARER first-key"},
+        {"authorization": "bearer second-key"},
+        {"Authorization": "Bearer   first-key"},
+        {"Authorization": "second-key"},
+        {"x-api-key": "first-key"},
+        {"X-API-Key": "second-key"},
+        {"Api-Key": "first-key"},
+        {"Authorization": "Bearer unused", "x-api-key": "first-key"},
+    ],
+    ids=str,
+)
+async def test_a_key_is_good_wherever_clients_put_it(guarded: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    assert indices(await guarded.post("/v2/rerank", json=ASK, headers=headers)) == [1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Bearer first-ke"},
+        {"Authorization": "Bearer first-key-and-more"},
+        {"Authorization": "Bearer First-Key"},
+        {"Authorization": "Bearer first-key,second-key"},
+        {"Authorization": b"Bearer caf\xc3\xa9"},
+        {"x-api-key": "wrong"},
+    ],
+    ids=str,
+)
+async def test_a_wrong_key_is_401(
+    guarded: httpx.AsyncClient, engine: StubEngine, headers: dict[str, str | bytes]
+) -> None:
+    assert message_of(await guarded.post("/v2/rerank", json=ASK, headers=headers), 401) == "invalid api token"
+    assert not engine.calls
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": ""}, {"x-api-key": ""}], ids=str)
+@pytest.mark.parametrize(("method", "path"), PRIVATE)
+async def test_no_key_is_401(guarded: httpx.AsyncClient, method: str, path: str, headers: dict[str, str]) -> None:
+    response = await guarded.request(method, path, headers=headers)
+    assert message_of(response, 401) == "no api key supplied"
+
+
+async def test_a_missing_key_is_told_before_a_bad_body(guarded: httpx.AsyncClient) -> None:
+    message_of(await guarded.post("/v2/rerank", content=b"{"), 401)
+
+
+@pytest.mark.parametrize("path", PUBLIC)
+async def test_what_tells_nothing_is_open(guarded: httpx.AsyncClient, path: str) -> None:
+    assert (await guarded.get(path)).status_code == 200
+
+
+async def test_without_keys_any_key_or_none_will_do(client: httpx.AsyncClient) -> None:
+    for headers in ({}, {"Authorization": "Bearer whatever"}):
+        assert indices(await client.post("/v2/rerank", json=ASK, headers=headers)) == [1, 2, 0]
+        assert (await client.post("/v1/check-api-key", headers=headers)).json() == {"valid": True}
