@@ -146,7 +146,8 @@ class CutText:
     def __init__(self, model: ModelSettings) -> None:
         _, self._tokenizer, digest = _tokenizers(model)
         self._max_tokens = model.max_tokens - self._tokenizer.num_special_tokens_to_add(True)
-        self.fingerprint = _digest(digest, str(model.max_tokens))
+        self._max_tokens_per_doc = model.max_tokens_per_doc or self._max_tokens
+        self.fingerprint = _digest(digest, str(model.max_tokens), str(model.max_tokens_per_doc))
 
     def canonical(self, reading: Reading) -> Reading:
         return replace(reading, instruction=None)
@@ -160,8 +161,10 @@ class CutText:
         ]
 
     def _query(self, query: str) -> tuple[str, int, int]:
-        query, query_cut = _first_tokens(self._tokenizer, query, self._max_tokens // 2)
-        return query, query_cut, self._max_tokens - len(_ids(self._tokenizer, query))
+        cap = min(self._max_tokens // 2, self._max_tokens_per_doc)
+        query, query_cut = _first_tokens(self._tokenizer, query, cap)
+        room = self._max_tokens - len(_ids(self._tokenizer, query))
+        return query, query_cut, min(room, self._max_tokens_per_doc)
 
     def _fit(
         self,

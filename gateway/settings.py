@@ -16,7 +16,11 @@ class SettingsError(Exception):
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model. `family` says how its prompt is made, `engine` is the base URL of a server that speaks vLLM's wire."""
+    """One model. `family` says how its prompt is made, `engine` is the base URL of a server that speaks vLLM's wire.
+
+    max_tokens: the longest prompt the engine reads. max_tokens_per_doc: what it reads of one document, where that is
+    less than would fit (embedding models read query and document apart).
+    """
 
     family: Literal["cross-encoder", "qwen3-reranker"]
     engine: str
@@ -25,6 +29,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: str | None = None
     tokenizer: str | None = None
     max_tokens: int = 8192
+    max_tokens_per_doc: int | None = None
     aliases: tuple[str, ...] = ()
     instruction: str | None = None
 
@@ -121,5 +126,7 @@ def _check_model(where: str, model: ModelSettings) -> None:
         raise SettingsError(f"{where}.engine: expected an http:// or https:// URL")
     if model.family == "qwen3-reranker" and not (model.tokenizer or model.hub):
         raise SettingsError(f"{where}.tokenizer: the family {model.family} needs one, a folder or a hub id")
-    if model.max_tokens < 1:
-        raise SettingsError(f"{where}.max_tokens: must be at least 1")
+    for name in ("max_tokens", "max_tokens_per_doc"):
+        number = getattr(model, name)
+        if number is not None and number < 1:
+            raise SettingsError(f"{where}.{name}: must be at least 1")
