@@ -48,7 +48,7 @@ def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
         installed = vllm.find(options.vllm, environment.get("PATH"))
     free = engine.available_memory(installed, visible_gpus)
     model = _model(models, options) if options.model else _default(models, installed, free, screen)
-    engine.refuse_if_too_old_for_the_gateway(model, installed)
+    engine.refuse_what_the_gateway_cannot_serve(model, installed)
     chosen = engine.prepare(model, models, installed, free, port=engine.free_port(), extra=_words(options.engine_args))
     return _in_workspace(lambda folder: up(chosen, config, environment, folder, screen))
 

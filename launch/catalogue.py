@@ -30,6 +30,7 @@ class Model:
     weights_gb: float
     modalities: tuple[str, ...] = ("text",)
     engine: str = "vllm"
+    max_tokens_per_doc: int | None = None
     revision: str | None = None
     min_vllm_gateway: str | None = None
     hf_overrides: Mapping[str, Any] = field(default_factory=dict)

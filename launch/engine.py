@@ -9,6 +9,7 @@ from typing import Any
 from launch import memory
 from launch.catalogue import Catalogue, LaunchError, Model
 from launch.command import embedded_command, engine_environment, parse_version, vllm_command
+from launch.embedded import weights
 from launch.memory import Memory, Plan
 from launch.processes import Attempt, Program
 from launch.supervisor import Policy
@@ -42,8 +43,10 @@ class Engine:
             # A folder's weights may be anything: without a hub id nobody expects them to tell Paris from pancakes.
             "hub": None if model.is_folder else model.hub,
             "revision": model.revision,
-            "tokenizer": model.hub if model.family != "cross-encoder" else None,
+            "dtype": model.dtype,
+            "tokenizer": _tokenizer(model),
             "max_tokens": self.max_tokens(attempt),
+            "max_tokens_per_doc": model.max_tokens_per_doc,
             "aliases": list(model.aliases),
             "instruction": model.instruction,
         }
@@ -95,12 +98,23 @@ def prepare(
     return Engine(model, host, port, commands, plans, advice)
 
 
+def _tokenizer(model: Model) -> str:
+    """Where the gateway finds the model's tokenizer: beside the packaged weights, in the folder, or on the hub."""
+    packaged = weights.packaged_folder() if model.engine == "embedded" else None
+    return str(packaged / "tokenizer.json") if packaged else model.hub
+
+
 def oldest_vllm(model: Model) -> str:
     """The first vLLM for the model behind the gateway, which asks for more than serving it alone does."""
     return max(model.min_vllm, model.min_vllm_gateway or model.min_vllm, key=parse_version)
 
 
-def refuse_if_too_old_for_the_gateway(model: Model, vllm: Vllm | None) -> None:
+def refuse_what_the_gateway_cannot_serve(model: Model, vllm: Vllm | None) -> None:
+    """Raises LaunchError for a model or a vLLM that the gateway in front of it would not get right."""
+    if model.family == "qwen3-vl-reranker":
+        raise LaunchError(
+            f"the gateway ranks text only so far: `rerank engine {model.name}` serves it through vLLM's API"
+        )
     needed = oldest_vllm(model)
     if vllm and model.engine == "vllm" and parse_version(vllm.version) < parse_version(needed):
         raise LaunchError(f"the gateway needs vLLM {needed} or later for {model.name}, and this is {vllm.version}")

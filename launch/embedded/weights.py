@@ -70,10 +70,16 @@ def read_weights(checkpoint: Checkpoint) -> Weights:
     }  # fmt: skip
 
 
-def _folders(hub_cache: Path) -> Iterator[Path]:
+def packaged_folder() -> Path | None:
+    """The model's folder in the installed package; None without it."""
     spec = importlib.util.find_spec(PACKAGE)  # does not import it: its own imports would want torch
-    if spec is not None:
-        yield from (Path(place) / "model" for place in spec.submodule_search_locations or ())
+    places = spec.submodule_search_locations if spec else None
+    return Path(places[0]) / "model" if places else None
+
+
+def _folders(hub_cache: Path) -> Iterator[Path]:
+    if packaged := packaged_folder():
+        yield packaged
     yield from sorted((hub_cache / HUB_FOLDER / "snapshots").glob("*"))
 
 
