@@ -1,5 +1,6 @@
 """The whole road a user takes: `rerank engine`, the gateway, the Cohere SDK, and vLLM killed on the way."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -86,19 +87,19 @@ def assert_official(found: Sequence[float], expected: Sequence[float]) -> None:
 def vllm_group(port: int) -> int:
     """The id of the `vllm serve` that was told this port, which leads its process group."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_bytes().split(b"\0")
-        except OSError:  # it ended meanwhile
-            continue
         process = int(file.parent.name)
-        if b"serve" in words and str(port).encode() in words and os.getpgid(process) == process:
-            return process
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            words = file.read_bytes().split(b"\0")
+            if b"serve" in words and str(port).encode() in words and os.getpgid(process) == process:
+                return process
     raise AssertionError(f"no vLLM was told port {port}")
 
 
 def is_gone(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return True
-    return False
+    """No process of the group is left; one that only waits for its parent to notice its end does not count."""
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _parent, its_group, *_ = file.read_text().rpartition(")")[2].split()
+            if int(its_group) == group and state != "Z":
+                return False
+    return True
