@@ -22,7 +22,7 @@ def main() -> None:
         return
     print(f"Installing {SDK} in {ENVIRONMENT}", flush=True)
     venv.create(ENVIRONMENT, clear=True, with_pip=True)
-    pip = [PYTHON, "-m", "pip", "-qq", "--disable-pip-version-check"]
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "-qq", "--disable-pip-version-check"]
     outcome = subprocess.run([*pip, "install", "--constraint", CONSTRAINTS, SDK])
     if outcome.returncode != 0:
         raise SystemExit(f"could not install {SDK} (status {outcome.returncode})")
