@@ -208,7 +208,10 @@ class Endpoint:
         return response
 
     async def _report(self, call: Call) -> Response:
-        return Response(self._metrics.report(self._cache), headers={"content-type": self._metrics.content_type})
+        if self._cache is not None:
+            stats = self._cache.stats()
+            self._metrics.cache_is(self._cache.backend, stats.bytes_used, stats.evicted)
+        return Response(self._metrics.report(), headers={"content-type": self._metrics.content_type})
 
     async def _openapi(self, call: Call) -> Response:
         return _json(msgspec.json.encode(openapi.DOCUMENT))

@@ -3,7 +3,6 @@
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gateway.caches import Cache
 from gateway.domain import RerankResponse
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -55,13 +54,13 @@ class Metrics:
         self._cache_pairs.labels(backend, "hit").inc(response.cached)
         self._cache_pairs.labels(backend, "miss").inc(pairs - response.cached)
 
-    def report(self, cache: Cache | None) -> bytes:
+    def cache_is(self, backend: str, bytes_used: int | None, evicted: int) -> None:
+        self._cache_evicted.labels(backend).set(evicted)
+        if bytes_used is not None:
+            self._cache_bytes.labels(backend).set(bytes_used)
+
+    def report(self) -> bytes:
         """All counts in Prometheus' text format."""
-        if cache is not None:
-            stats = cache.stats()
-            self._cache_evicted.labels(cache.backend).set(stats.evicted)
-            if stats.bytes_used is not None:
-                self._cache_bytes.labels(cache.backend).set(stats.bytes_used)
         registry = self._registry
         if self._shared_dir:
             registry = CollectorRegistry()

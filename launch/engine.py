@@ -98,10 +98,15 @@ def prepare(
     return Engine(model, host, port, commands, plans, advice)
 
 
-def _tokenizer(model: Model) -> str:
-    """Where the gateway finds the model's tokenizer: beside the packaged weights, in the folder, or on the hub."""
+def _tokenizer(model: Model) -> str | None:
+    """Where the gateway finds the model's tokenizer: beside the packaged weights, in its folder, or on the hub.
+
+    None for a folder without one: then only vLLM knows what fits.
+    """
     packaged = weights.packaged_folder() if model.engine == "embedded" else None
-    return str(packaged / "tokenizer.json") if packaged else model.hub
+    if packaged:
+        return str(packaged / "tokenizer.json")
+    return None if model.is_folder and not Path(model.hub, "tokenizer.json").exists() else model.hub
 
 
 def oldest_vllm(model: Model) -> str:

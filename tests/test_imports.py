@@ -16,7 +16,7 @@ ORDER = [
     {"settings"},
     {"domain"},
     {"prompts", "media", "dialects", "caches", "auth", "metrics"},
-    {"engines"},
+    {"engines", "turns"},
     {"scorer"},
     {"rerank"},
     {"openapi"},
@@ -38,6 +38,7 @@ LIBRARIES = {
     "tokenizers": {"prompts"},
     "huggingface_hub": {"prompts"},
     "prometheus_client": {"metrics"},
+    "redis": {"caches"},
     "uvicorn": {"__main__"},
 }
 

@@ -6,6 +6,8 @@ import httpx
 QUERY = "fast red car"
 DOCUMENTS = ["slow green boat", "fast red car", "old red car"]
 ASK = {"query": QUERY, "documents": DOCUMENTS}
+# Whatever was asked before, the engine must answer this.
+FRESH = {**ASK, "cache": "no-store"}
 
 
 def message_of(response: httpx.Response, status: int) -> str:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.responses import Response
 
-from tests.gateway.asking import ASK, indices, message_of, scores
+from tests.gateway.asking import ASK, FRESH, indices, message_of, scores
 from tests.gateway.conftest import Serve
 from tests.stub_engine import POISON, StubEngine, answer, failure
 
@@ -157,7 +157,7 @@ async def test_an_engine_killed_under_load_fails_what_it_had_and_nothing_hangs(
     client: httpx.AsyncClient, engine: StubEngine
 ) -> None:
     engine.gate.clear()
-    asked = [asyncio.create_task(client.post("/v2/rerank", json=ASK)) for _ in range(8)]
+    asked = [asyncio.create_task(client.post("/v2/rerank", json={**ASK, "query": f"car {n}"})) for n in range(8)]
     await engine.asked(4)
     await engine.stop()
     for response in await asyncio.gather(*asked):
@@ -167,7 +167,7 @@ async def test_an_engine_killed_under_load_fails_what_it_had_and_nothing_hangs(
 async def test_after_its_engine_came_back_no_request_fails(client: httpx.AsyncClient, engine: StubEngine) -> None:
     for _ in range(3):
         # Connections are kept on both sides; the engine's end of each is dead after the restart.
-        for response in await asyncio.gather(*(client.post("/v2/rerank", json=ASK) for _ in range(12))):
+        for response in await asyncio.gather(*(client.post("/v2/rerank", json=FRESH) for _ in range(12))):
             assert indices(response) == [1, 2, 0]
         await engine.stop()
         await engine.start()
@@ -265,9 +265,9 @@ async def test_an_engine_that_goes_and_comes_is_logged_once_each(
     for _ in range(2):
         await engine.stop()
         for _ in range(3):
-            await client.post("/v2/rerank", json=ASK)
+            await client.post("/v2/rerank", json=FRESH)
         await engine.start()
         for _ in range(3):
-            await client.post("/v2/rerank", json=ASK)
+            await client.post("/v2/rerank", json=FRESH)
     said = [record.getMessage() for record in caplog.records if record.name == "gateway"]
     assert said == ["engine of words does not answer", "engine of words answers again"] * 2

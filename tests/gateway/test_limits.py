@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from gateway.scorer import CALLS_PER_ENGINE, CALLS_PER_REQUEST, SLICE_PAIRS
-from tests.gateway.asking import ASK, indices, message_of
+from gateway.scorer import CALLS_PER_ENGINE, SLICE_PAIRS
+from tests.gateway.asking import ASK, FRESH, indices, message_of
 from tests.gateway.conftest import Serve
 from tests.stub_engine import StubEngine
 
@@ -22,7 +22,7 @@ async def test_ten_thousand_documents_reach_the_engine_in_bounded_slices(
     assert indices(response) == list(range(MANY))
     assert len(engine.prompts) == len(set(engine.prompts)) == MANY
     assert max(len(call) for call in engine.calls) <= SLICE_PAIRS
-    assert engine.most_at_once <= CALLS_PER_REQUEST
+    assert engine.most_at_once <= CALLS_PER_ENGINE
 
 
 async def test_one_document_more_is_400(client: httpx.AsyncClient, engine: StubEngine) -> None:
@@ -31,12 +31,12 @@ async def test_one_document_more_is_400(client: httpx.AsyncClient, engine: StubE
     assert not engine.calls
 
 
-@pytest.mark.parametrize("big_ones", [1, CALLS_PER_ENGINE // CALLS_PER_REQUEST])
+@pytest.mark.parametrize("big_ones", [1, 2])
 async def test_a_small_request_passes_the_big_ones(serve: Serve, engine: StubEngine, big_ones: int) -> None:
     client = await serve(limits={"max_pairs_waiting": 3 * MANY})
     engine.gate.clear()
-    big = [asyncio.create_task(client.post("/v2/rerank", json=BIG)) for _ in range(big_ones)]
-    await engine.asked(big_ones * CALLS_PER_REQUEST)
+    big = [asyncio.create_task(client.post("/v2/rerank", json={**BIG, "query": f"red {n}"})) for n in range(big_ones)]
+    await engine.asked(CALLS_PER_ENGINE)
     small = asyncio.create_task(client.post("/v2/rerank", json=SMALL))
     while f"rerank_requests_in_flight {big_ones + 1}.0" not in (await client.get("/metrics")).text:
         pass
@@ -45,14 +45,16 @@ async def test_a_small_request_passes_the_big_ones(serve: Serve, engine: StubEng
     # Of the 79 calls that a big one takes, few came before the small one's, and few until its answer.
     assert [len(call) for call in engine.calls[: 4 * CALLS_PER_ENGINE]].count(10) == 1
     assert len(engine.calls) < 40
+    assert not any(task.done() for task in big)
     for task in big:
-        assert not task.done()
         assert len(indices(await task)) == MANY
 
 
 async def test_many_callers_share_a_bounded_number_of_calls(client: httpx.AsyncClient, engine: StubEngine) -> None:
     engine.gate.clear()
-    asked = [asyncio.create_task(client.post("/v2/rerank", json=ASK)) for _ in range(20)]
+    asked = [
+        asyncio.create_task(client.post("/v2/rerank", json=FRESH | {"query": f"fast red car {n}"})) for n in range(20)
+    ]
     await engine.asked(CALLS_PER_ENGINE)
     engine.gate.set()
     for response in await asyncio.gather(*asked):
@@ -91,7 +93,7 @@ async def test_who_leaves_stops_costing_the_engine(serve: Serve, engine: StubEng
     client = await serve(limits={"max_pairs_waiting": MANY})
     engine.gate.clear()
     big = asyncio.create_task(client.post("/v2/rerank", json=BIG))
-    await engine.asked(CALLS_PER_REQUEST)
+    await engine.asked(CALLS_PER_ENGINE)
     big.cancel()
 
     async def answered_when_there_is_room() -> httpx.Response:
@@ -100,16 +102,18 @@ async def test_who_leaves_stops_costing_the_engine(serve: Serve, engine: StubEng
         return response
 
     small = asyncio.create_task(answered_when_there_is_room())
-    await engine.asked(CALLS_PER_REQUEST + 1)
+    await engine.asked(CALLS_PER_ENGINE + 1)
     engine.gate.set()
     assert len(indices(await small)) == 10
-    assert [len(call) for call in engine.calls] == [SLICE_PAIRS] * CALLS_PER_REQUEST + [10]
+    assert [len(call) for call in engine.calls] == [SLICE_PAIRS] * CALLS_PER_ENGINE + [10]
 
 
 async def test_who_leaves_while_the_engine_hangs_frees_the_way(serve: Serve, engine: StubEngine) -> None:
     client = await serve()
     engine.gate.clear()
-    gone = [asyncio.create_task(client.post("/v2/rerank", json=ASK)) for _ in range(CALLS_PER_ENGINE)]
+    gone = [
+        asyncio.create_task(client.post("/v2/rerank", json={**ASK, "query": f"{n}"})) for n in range(CALLS_PER_ENGINE)
+    ]
     await engine.asked(CALLS_PER_ENGINE)
     for task in gone:
         task.cancel()
@@ -131,7 +135,7 @@ async def test_requests_under_way_are_counted(client: httpx.AsyncClient, engine:
     await client.post("/v2/rerank", json=ASK)
     await client.post("/v1/rerank", json={**ASK, "documents": []})
     engine.gate.clear()
-    asked = asyncio.create_task(client.post("/v2/rerank", json=ASK))
+    asked = asyncio.create_task(client.post("/v2/rerank", json=FRESH))
     await engine.asked(2)
     lines = (await client.get("/metrics")).text.splitlines()
     assert 'rerank_requests_total{dialect="cohere-v2",status="200"} 1.0' in lines

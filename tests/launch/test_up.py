@@ -242,6 +242,7 @@ def test_the_users_configuration_keeps_everything_but_the_default_model() -> Non
                 "family": "qwen3-reranker",
                 "engine": "http://127.0.0.1:4242",
                 "hub": "Qwen/Qwen3-Reranker-4B",
+                "dtype": "bfloat16",
                 "tokenizer": "Qwen/Qwen3-Reranker-4B",
                 "max_tokens": 4096,
                 "aliases": ["qwen3-reranker", "qwen3-4b"],
