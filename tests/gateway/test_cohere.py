@@ -8,7 +8,7 @@ import pytest
 
 from tests.gateway.asking import ASK, DOCUMENTS, QUERY, indices, message_of, scores
 from tests.gateway.conftest import MODEL, Serve
-from tests.stub_engine import StubEngine
+from tests.stub_engine import StubEngine, answer
 
 VERSIONS = ["v1", "v2"]
 OPTIONAL = [
@@ -218,3 +218,12 @@ async def test_an_instruction_a_model_cannot_take_is_reported(client: httpx.Asyn
 async def test_scores_a_rounding_below_0_are_0(client: httpx.AsyncClient, engine: StubEngine) -> None:
     engine.distort = lambda _: [-0.004, 0.5, 0.25]
     assert scores(await client.post("/v2/rerank", json=ASK)) == [0.5, 0.25, 0.0]
+
+
+async def test_each_document_gets_its_own_score_in_whatever_order_the_engine_lists_them(
+    client: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    data = [{"index": 2, "score": 0.2}, {"index": 0, "score": 0.9}, {"index": 1, "score": 0.5}]
+    engine.instead = lambda: answer({"data": data})
+    response = await client.post("/v2/rerank", json=ASK)
+    assert list(zip(indices(response), scores(response), strict=True)) == [(0, 0.9), (1, 0.5), (2, 0.2)]
