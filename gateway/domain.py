@@ -5,7 +5,6 @@ What is made a hundred times a request is a named tuple: a frozen dataclass take
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import NamedTuple
 
 from gateway.errors import BadRequest
@@ -118,7 +117,6 @@ def check(request: RerankRequest, *, max_documents: int) -> None:
 
 def rank(outcomes: Sequence[Outcome], top_n: int | None) -> list[Ranked]:
     """Best first, ties by index, what was refused last with 0.0; `top_n` None is all."""
-    # An embedding model's cosine may be below 0: it counts for the order, and is shown as 0.
-    values = [outcome.value if isinstance(outcome, Score) else -inf for outcome in outcomes]
+    values = [outcome.value if isinstance(outcome, Score) else -1.0 for outcome in outcomes]
     order = sorted(range(len(values)), key=values.__getitem__, reverse=True)  # stable: ties keep the index order
     return [Ranked(index, value if (value := values[index]) > 0.0 else 0.0) for index in order[:top_n]]

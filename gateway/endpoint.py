@@ -123,7 +123,7 @@ class Endpoint:
         if route is None:
             raise NotFound("no such path: POST /v1/rerank or /v2/rerank, and see /docs")
         if method != route.method:
-            raise MethodNotAllowed(f"this path takes {route.method}")
+            raise MethodNotAllowed(route.method)
         return route
 
     async def _rerank(self, call: Call) -> Response:
@@ -266,9 +266,11 @@ def _json(body: bytes) -> Response:
 
 
 def _error_response(call: Call, error: RerankError) -> Response:
-    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s else None
+    headers = {"retry-after": error.retry_after_s and str(error.retry_after_s), "allow": error.allow}
     body = dialect_of(call.segments).render_error(call.id, error)
-    return Response(body, status_code=error.status, media_type="application/json", headers=headers)
+    return Response(
+        body, status_code=error.status, media_type="application/json", headers={k: v for k, v in headers.items() if v}
+    )
 
 
 def _model_json(model: Model) -> dict[str, Any]:

@@ -6,6 +6,7 @@ class RerankError(Exception):
 
     status = 500
     retry_after_s: int | None = None
+    allow: str | None = None
 
 
 class BadRequest(RerankError):
@@ -30,6 +31,10 @@ class MethodNotAllowed(RerankError):
     """The path exists, with another method."""
 
     status = 405
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(f"this path takes {allow}")
+        self.allow = allow
 
 
 class TooManyPairs(RerankError):

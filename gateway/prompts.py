@@ -221,13 +221,18 @@ def chunks(tokenizer: Tokenizer, text: str, room: int, reading: Reading) -> tupl
 
 def _tokenizers(model: ModelSettings) -> tuple[Tokenizer, Tokenizer, str]:
     """One that reads control tokens, one that reads everything as text, and the digest of their file."""
-    source = _tokenizer_json(model)
-    spec = json.loads(source)
-    control = Tokenizer.from_str(source)
-    # Qwen lists <think> and others as added but not "special", and encode_special_tokens spares only special ones.
-    for token in spec.get("added_tokens", ()):
-        token["special"] = True
-    text = Tokenizer.from_str(json.dumps(spec))
+    try:
+        source = _tokenizer_json(model).read_text(encoding="utf-8")
+        control = Tokenizer.from_str(source)
+        spec = json.loads(source)
+        # Qwen lists <think> and others as added but not "special", and encode_special_tokens spares only special ones.
+        for token in spec.get("added_tokens", ()):
+            token["special"] = True
+        text = Tokenizer.from_str(json.dumps(spec))
+    except SettingsError:
+        raise
+    except Exception as error:  # tokenizers raises no kind of its own
+        raise SettingsError(f"tokenizer: not a tokenizer.json ({type(error).__name__})") from None
     text.encode_special_tokens = True
     for tokenizer in (control, text):
         tokenizer.no_truncation()
@@ -235,15 +240,15 @@ def _tokenizers(model: ModelSettings) -> tuple[Tokenizer, Tokenizer, str]:
     return control, text, _digest(source)
 
 
-def _tokenizer_json(model: ModelSettings) -> str:
-    """The text of tokenizer.json from a folder, a file, or the hub. Raises SettingsError in one line."""
+def _tokenizer_json(model: ModelSettings) -> Path:
+    """tokenizer.json in a folder, as a file, or from the hub. Raises SettingsError in one line."""
     source = model.tokenizer or model.hub or ""
     path = Path(source)
     if path.is_dir():
         path = path / "tokenizer.json"
     if not path.is_file():
         path = _downloaded(source, model.revision)
-    return path.read_text(encoding="utf-8")
+    return path
 
 
 def _downloaded(hub: str, revision: str | None) -> Path:

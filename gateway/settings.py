@@ -1,5 +1,6 @@
 """What an operator may set: one YAML file, overridden by `RERANK_*`, checked whole before anything starts."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -82,8 +83,10 @@ def _override(raw: dict[str, Any], kind: type[msgspec.Struct], environ: Mapping[
     for field in msgspec.structs.fields(kind):
         variable = prefix + field.name.upper()
         if field.type is LimitSettings:
-            raw[field.name] = dict(raw.get(field.name) or {})
-            _override(raw[field.name], LimitSettings, environ, variable + "_")
+            limits = raw.setdefault(field.name, {}) or {}
+            if isinstance(limits, dict):  # else the conversion says what is wrong with it
+                raw[field.name] = dict(limits)
+                _override(raw[field.name], LimitSettings, environ, variable + "_")
         elif variable in environ:
             raw[field.name] = _value(field.name, environ[variable])
 
@@ -106,8 +109,8 @@ def _checked(settings: Settings) -> Settings:
     for name, model in settings.models.items():
         _check_model(f"models.{name}", model)
     for name, number in msgspec.structs.asdict(settings.limits).items():
-        if number <= 0:
-            raise SettingsError(f"limits.{name}: must be above 0")
+        if not 0 < number < math.inf:  # false for NaN too
+            raise SettingsError(f"limits.{name}: must be a number above 0")
     if not 0 <= settings.port <= 65535:
         raise SettingsError("port: must be between 0 and 65535")
     if settings.workers < 1:
@@ -115,10 +118,20 @@ def _checked(settings: Settings) -> Settings:
     for name in ("api_keys", "admin_keys"):
         if not all(getattr(settings, name)):
             raise SettingsError(f"{name}: an empty key would let everybody in")
+    _check_names(settings.models)
     default = settings.default_model or next(iter(settings.models))
     if default not in settings.models:
         raise SettingsError(f"default_model: no model is called {default!r}")
     return msgspec.structs.replace(settings, default_model=default)
+
+
+def _check_names(models: Mapping[str, ModelSettings]) -> None:
+    """A name that two models answer to would be served by whichever comes last."""
+    seen: dict[str, str] = {}
+    for name, model in models.items():
+        for known in {name.lower(), *map(str.lower, model.aliases)}:
+            if seen.setdefault(known, name) != name:
+                raise SettingsError(f"models.{name}.aliases: {known} is a name of {seen[known]} already")
 
 
 def _check_model(where: str, model: ModelSettings) -> None:

@@ -213,7 +213,10 @@ def _plain(value: Any) -> str:
 
 def _yaml(value: Any) -> str:
     """As Cohere tells its users to write structured documents: https://docs.cohere.com/docs/reranking-best-practices"""
-    text: str = yaml.dump(value, Dumper=YamlDumper, sort_keys=False, allow_unicode=True)
+    try:
+        text: str = yaml.dump(value, Dumper=YamlDumper, sort_keys=False, allow_unicode=True)
+    except RecursionError:
+        raise BadRequest("invalid request: documents: too deeply nested") from None
     return text
 
 
@@ -224,9 +227,9 @@ def _returned(document: Document) -> dict[str, Any]:
 
 
 def _json_fault(error: Exception) -> str:
-    """What is wrong and at which byte, never the text itself."""
+    """What is wrong, and where if that is known, never the text itself."""
     if isinstance(error, RecursionError):
         return "too deeply nested"
     if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 at byte {error.start}"
+        return "not UTF-8"
     return str(error)

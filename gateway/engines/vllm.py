@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.domain import Outcome, Pair, Reading, Refused, Score
 from gateway.engines.base import Tokens
-from gateway.errors import EngineNonsense, EngineTimeout, EngineUnavailable
+from gateway.errors import BadRequest, EngineNonsense, EngineTimeout, EngineUnavailable
 from gateway.prompts import Prompt, Rendered, prompts_of
 from gateway.settings import ModelSettings
 
@@ -143,8 +143,12 @@ class VllmEngine:
 
     async def tokenize(self, text: str) -> Tokens:
         body = {"prompt": text, "add_special_tokens": False, "return_token_strs": True}
+        try:
+            content = await self._post("/tokenize", body)
+        except _PromptRefused as refusal:
+            raise BadRequest(f"text: {refusal}") from None
         with _sensible():
-            reply = msgspec.json.decode(await self._post("/tokenize", body), type=_TokenizeReply)
+            reply = msgspec.json.decode(content, type=_TokenizeReply)
         return Tokens(reply.tokens, reply.token_strs or [], reply.max_model_len)
 
     async def alive(self) -> None:
@@ -177,7 +181,7 @@ class VllmEngine:
         if not all(-1.01 <= score <= 1.01 for _, score in scores):  # false for NaN too; bf16 overshoots 1 a little
             raise EngineNonsense("the engine gave a score outside 0..1: it must apply the model's activation")
         return [
-            Score(min(score, 1.0), tokens)
+            Score(min(max(score, 0.0), 1.0), tokens)
             for (_, score), tokens in zip(sorted(scores), _tokens(prompts, usage), strict=True)
         ]
 

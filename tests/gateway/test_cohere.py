@@ -220,6 +220,14 @@ async def test_scores_a_rounding_below_0_are_0(client: httpx.AsyncClient, engine
     assert scores(await client.post("/v2/rerank", json=ASK)) == [0.5, 0.25, 0.0]
 
 
+async def test_scores_a_rounding_above_1_are_1_and_what_is_equal_then_keeps_its_order(
+    client: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    engine.distort = lambda _: [1.001, 1.005, -0.004]
+    response = await client.post("/v2/rerank", json=ASK)
+    assert list(zip(indices(response), scores(response), strict=True)) == [(0, 1.0), (1, 1.0), (2, 0.0)]
+
+
 async def test_each_document_gets_its_own_score_in_whatever_order_the_engine_lists_them(
     client: httpx.AsyncClient, engine: StubEngine
 ) -> None:

@@ -78,6 +78,14 @@ async def test_another_tokenizer_than_the_engines_is_told(reranker: httpx.AsyncC
     assert "tokenizer is not the gateway's" in (await failed(reranker))["token ids"]
 
 
+@pytest.mark.parametrize("status", [400, 404, 500])
+async def test_an_engine_that_does_not_tokenize_is_told(
+    reranker: httpx.AsyncClient, engine: StubEngine, status: int
+) -> None:
+    engine.tokenize_status = status
+    assert (await failed(reranker))["token ids"]
+
+
 @pytest.mark.parametrize(
     ("version", "ready"), [("0.15.0", False), ("0.9.2", False), ("0.15.1", True), ("0.32.0+cpu", True), ("1.0.0", True)]
 )

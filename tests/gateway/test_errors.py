@@ -56,6 +56,7 @@ def asking(**changes: object) -> bytes:
         (b'{"query": "a", "documents": ["\xff\xfe"]}', "not UTF-8"),
         (b'{"query": "a", "documents": ["b"], "deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deeply nested"),
         (b'{"query": "a", "documents": [{"deep": ' + b"[" * 200_000 + b"]" * 200_000 + b"}]}", "too deeply nested"),
+        (b'{"query": "a", "documents": [{"deep": ' + b"[" * 900 + b"]" * 900 + b"}]}", "too deeply nested"),
     ],
 )
 async def test_what_the_caller_must_fix_is_400_and_named(client: httpx.AsyncClient, body: bytes, said: str) -> None:

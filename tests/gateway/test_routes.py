@@ -106,6 +106,11 @@ async def test_what_cannot_be_tokenized_is_400(client: httpx.AsyncClient, body: 
     assert "text" in message_of(await client.post("/v1/tokenize", content=body), 400)
 
 
+async def test_a_text_the_engine_will_not_tokenize_is_400(client: httpx.AsyncClient, engine: StubEngine) -> None:
+    engine.tokenize_status = 400
+    assert "text: " in message_of(await client.post("/v1/tokenize", json={"text": "a"}), 400)
+
+
 async def test_the_process_says_that_it_lives_without_its_engine(client: httpx.AsyncClient, engine: StubEngine) -> None:
     await engine.stop()
     assert (await client.get("/healthz")).json() == {"alive": True}

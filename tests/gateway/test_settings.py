@@ -51,7 +51,10 @@ def loaded(environ: Mapping[str, str] | None = None, **settings: Any) -> Setting
         ({"limits": {"max_pairs_waiting": 1.5}}, "limits.max_pairs_waiting: "),
         ({"limits": {"engine_timeout_s": 0}}, "limits.engine_timeout_s: "),
         ({"limits": {"engine_timeout_s": "long"}}, "limits.engine_timeout_s: "),
+        ({"limits": {"engine_timeout_s": float("nan")}}, "limits.engine_timeout_s: "),
+        ({"limits": {"engine_timeout_s": float("inf")}}, "limits.engine_timeout_s: "),
         ({"limits": {"max_document": 5}}, "limits.max_document"),
+        *(({"limits": limits}, "limits: ") for limits in (5, "many", [1])),
     ],
     ids=str,
 )
@@ -143,3 +146,10 @@ def test_without_a_word_on_them_the_limits_are_the_documented_ones() -> None:
 def test_a_tokenizer_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^models\.m\.tokenizer: [^\n]*$"):
         app.build(loaded(models={"m": QWEN | {"tokenizer": str(tmp_path / "nothing")}}))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b"\xff"])
+def test_a_file_that_is_no_tokenizer_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"^models\.m\.tokenizer: [^\n]*$"):
+        app.build(loaded(models={"m": QWEN | {"tokenizer": str(tmp_path)}}))
