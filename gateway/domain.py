@@ -74,17 +74,11 @@ class RerankRequest:
     returned: Sequence[Mapping[str, object]] | None = None
 
 
-class Ranked(NamedTuple):
-    """A document's place in the answer: its index in the request, and its score."""
-
-    document: int
-    score: float
-
-
 @dataclass(frozen=True, slots=True)
 class RerankResponse:
     """The ranking, best first, and what it cost.
 
+    ranking: each document's index in the request, and its score.
     model: the one that scored. tokens: read by the engine. chunks: prompts scored (billed).
     cached, cached_tokens: pairs, and their tokens, that cost the engine nothing.
     cut_documents, cut_tokens: what truncation left out of documents. warnings: for the caller, in words.
@@ -92,7 +86,7 @@ class RerankResponse:
     """
 
     model: str
-    ranking: Sequence[Ranked]
+    ranking: Sequence[tuple[int, float]]
     tokens: int
     chunks: int
     cached: int = 0
@@ -115,8 +109,8 @@ def check(request: RerankRequest, *, max_documents: int) -> None:
         )
 
 
-def rank(outcomes: Sequence[Outcome], top_n: int | None) -> list[Ranked]:
+def rank(outcomes: Sequence[Outcome], top_n: int | None) -> list[tuple[int, float]]:
     """Best first, ties by index, what was refused last with 0.0; `top_n` None is all."""
     values = [outcome.value if isinstance(outcome, Score) else -1.0 for outcome in outcomes]
     order = sorted(range(len(values)), key=values.__getitem__, reverse=True)  # stable: ties keep the index order
-    return [Ranked(index, value if (value := values[index]) > 0.0 else 0.0) for index in order[:top_n]]
+    return [(index, max(values[index], 0.0)) for index in order[:top_n]]

@@ -47,8 +47,9 @@ class Metrics:
     def ranked(self, response: RerankResponse, pairs: int) -> None:
         self._pairs.labels(response.model).inc(pairs)
         self._tokens.labels(response.model).inc(response.tokens)
-        self._cut_documents.labels(response.model).inc(response.cut_documents)
-        self._cut_tokens.labels(response.model).inc(response.cut_tokens)
+        if response.cut_tokens:
+            self._cut_documents.labels(response.model).inc(response.cut_documents)
+            self._cut_tokens.labels(response.model).inc(response.cut_tokens)
 
     def looked_up(self, backend: str, response: RerankResponse, pairs: int) -> None:
         self._cache_pairs.labels(backend, "hit").inc(response.cached)

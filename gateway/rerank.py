@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from gateway.domain import Outcome, Pair, Refused, RerankRequest, RerankResponse, Score, check, rank
+from gateway.domain import Outcome, Refused, RerankRequest, RerankResponse, Score, check, rank
 from gateway.errors import BadRequest, NotFound
 from gateway.scorer import Scorer
 
@@ -55,8 +55,9 @@ async def rerank(request: RerankRequest, models: Models, *, max_documents: int) 
     """The answer to a request. Raises whatever of `errors` stands in its way."""
     check(request, max_documents=max_documents)
     model = models.serving(request.model)
-    pairs = [Pair(request.query, document) for document in request.documents]
-    scored = await model.scorer.score(pairs, request.reading, priority=request.priority, fresh=request.fresh)
+    scored = await model.scorer.score(
+        request.query, request.documents, request.reading, priority=request.priority, fresh=request.fresh
+    )
     outcomes = scored.outcomes
     scores = _scores(outcomes, strict=request.strict)
     _, tokens, chunks, cuts, query_cuts = (sum(column) for column in zip(*scores, strict=True))

@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 
 from gateway.caches import Cache
 from gateway.domain import Outcome, Pair, Reading, Score
@@ -28,7 +29,7 @@ _STORED = struct.Struct("<dIH")  # relevance, tokens, chunks
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Outcomes in the order of the pairs; how many of these, and of their tokens, the cache knew; seconds by stage."""
+    """Outcomes in the order of the documents; how many of them, and of their tokens, the cache knew; seconds by stage."""
 
     outcomes: Sequence[Outcome]
     cached: int
@@ -59,28 +60,21 @@ class Scorer:
         self._rate = FIRST_RATE_PAIRS_PER_S
         self._landed_s = 0.0
 
-    async def score(self, pairs: Sequence[Pair], reading: Reading, *, priority: int = 0, fresh: bool = False) -> Scored:
+    async def score(
+        self, query: str, documents: Sequence[str], reading: Reading, *, priority: int = 0, fresh: bool = False
+    ) -> Scored:
         """Raises TooManyPairs at once rather than queue without bound, and what the engine raises."""
         started_s = time.perf_counter()
         cache = None if fresh else self._cache
         reading = self.engine.canonical(reading)
-        keys = pair_keys(self.engine.identity, pairs, reading)
-        wanted = dict(zip(keys, pairs, strict=True))
-        known: dict[bytes, Score] = {}
-        if cache is not None:
-            distinct = list(wanted)
-            values = await cache.get_many(distinct)
-            known = {
-                key: _unpacked(value)
-                for key, value in zip(distinct, values, strict=True)
-                if value is not None and len(value) == _STORED.size  # else another version's
-            }
+        keys = pair_keys(self.engine.identity, reading, query, documents)
+        known = {} if cache is None else _unpacked(keys, await cache.get_many(keys))
         looked_s = time.perf_counter()
-        cached = [known[key] for key in keys if key in known]
         seconds = {"cache": looked_s - started_s}
+        cached = [known[key] for key in keys if key in known]
         outcomes: Mapping[bytes, Outcome] = known
-        if len(known) < len(wanted):
-            missing = {key: pair for key, pair in wanted.items() if key not in known}
+        if len(cached) < len(keys):
+            missing = {key: Pair(query, text) for key, text in zip(keys, documents, strict=True) if key not in known}
             outcomes = known | await self._flown(missing, reading, priority, cache)
             seconds["engine"] = time.perf_counter() - looked_s
         tokens = sum(score.tokens for score in cached)
@@ -173,29 +167,21 @@ class Scorer:
         self._landed_s = now_s
 
 
-def pair_keys(identity: str, pairs: Sequence[Pair], reading: Reading) -> list[bytes]:
-    """A 16-byte key per pair. Whatever changes the score changes the key, and nothing else does."""
-    prefixes: dict[str, hashlib.blake2b] = {}
-    keys = []
-    for pair in pairs:
-        prefix = prefixes.get(pair.query)
-        if prefix is None:
-            prefix = prefixes[pair.query] = _prefix(identity, reading, pair.query)
-        digest = prefix.copy()
-        digest.update(pair.document.encode())
-        keys.append(digest.digest())
-    return keys
-
-
-def _prefix(identity: str, reading: Reading, query: str) -> hashlib.blake2b:
-    digest = hashlib.blake2b(digest_size=16)
+def pair_keys(identity: str, reading: Reading, query: str, documents: Sequence[str]) -> list[bytes]:
+    """A 16-byte key per document. Whatever changes the pair's score changes its key, and nothing else does."""
+    prefix = hashlib.blake2b(digest_size=16)
     limits = f"{reading.max_tokens_per_doc}/{reading.max_chunks_per_doc}"
     for text in (identity, reading.instruction or "", limits, query):
         data = text.encode()
         # Each field is preceded by its length: else ("ab", "c") and ("a", "bc") could be one key, and one caller get
         # another's score. The document comes last and needs none.
-        digest.update(len(data).to_bytes(8, "little") + data)
-    return digest
+        prefix.update(len(data).to_bytes(8, "little") + data)
+    keys = []
+    for document in documents:
+        digest = prefix.copy()
+        digest.update(document.encode())
+        keys.append(digest.digest())
+    return keys
 
 
 def _packed(outcomes: Iterable[tuple[bytes, Outcome]]) -> dict[bytes, bytes]:
@@ -207,5 +193,7 @@ def _packed(outcomes: Iterable[tuple[bytes, Outcome]]) -> dict[bytes, bytes]:
     }
 
 
-def _unpacked(value: bytes) -> Score:
-    return Score._make((*_STORED.unpack(value), 0, 0))
+def _unpacked(keys: Sequence[bytes], values: Sequence[bytes | None]) -> dict[bytes, Score]:
+    """The scores a cache knew; a value of another size is another version's."""
+    known = {key: value for key, value in zip(keys, values, strict=True) if value and len(value) == _STORED.size}
+    return dict(zip(known, starmap(Score, _STORED.iter_unpack(b"".join(known.values()))), strict=True))

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.caches import cache_of
 from gateway.caches.memory import MemoryCache
-from gateway.domain import Pair, Reading
+from gateway.domain import Reading
 from gateway.scorer import CALLS_PER_ENGINE, SLICE_PAIRS, pair_keys
 from gateway.settings import SettingsError
 from tests.gateway.asking import ASK, DOCUMENTS, QUERY, indices, scores
@@ -50,14 +50,13 @@ async def in_flight(client: httpx.AsyncClient, requests: int) -> None:
 
 class TestKeys:
     def test_fields_never_run_into_each_other(self) -> None:
-        pairs = [Pair("ab", "c"), Pair("a", "bc"), Pair("", "abc"), Pair("abc", "")]
-        assert len(set(pair_keys("model", pairs, Reading()))) == 4
-        assert pair_keys("a", [Pair("bc", "d")], Reading()) != pair_keys("ab", [Pair("c", "d")], Reading())
+        pairs = [("ab", "c"), ("a", "bc"), ("", "abc"), ("abc", "")]
+        assert len({pair_keys("model", Reading(), query, [document])[0] for query, document in pairs}) == 4
+        assert pair_keys("a", Reading(), "bc", ["d"]) != pair_keys("ab", Reading(), "c", ["d"])
 
     def test_whatever_changes_the_score_changes_the_key(self) -> None:
-        pair = [Pair("q", "d")]
         readings = [Reading(), Reading("find it"), Reading(None, 10), Reading(None, 11), Reading(None, None, 2)]
-        keys = {pair_keys(model, pair, reading)[0] for reading in readings for model in ("one", "other")}
+        keys = {pair_keys(model, reading, "q", ["d"])[0] for reading in readings for model in ("one", "other")}
         assert len(keys) == 10
 
     @pytest.mark.parametrize(
