@@ -29,7 +29,7 @@ _STORED = struct.Struct("<dIH")  # relevance, tokens, chunks
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Outcomes in the order of the documents; how many of them, and of their tokens, the cache knew; seconds by stage."""
+    """Outcomes in the order of the documents; how many of them, and of their tokens, the cache knew; stages in s."""
 
     outcomes: Sequence[Outcome]
     cached: int
