@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tokenizers import Tokenizer
 
@@ -29,8 +29,7 @@ CHUNK_MARGIN = 8
 Prompt = list[int] | Pair
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(NamedTuple):
     """What the engine reads for one pair: one prompt, or one per chunk.
 
     cut: document tokens left out. query_cut: query tokens left out.

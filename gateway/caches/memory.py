@@ -4,6 +4,7 @@ import struct
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from gateway.caches.base import CacheStats
 
@@ -55,13 +56,13 @@ class MemoryCache:
     def _rejuvenated(self, key: bytes) -> bytes | None:
         value = self._old.pop(key, None)
         if value is not None:
-            self._old_bytes -= _entry_bytes(key, value)
+            self._old_bytes -= _entry_bytes(len(key), len(value))
             self._add(key, value)
         return value
 
     def _add(self, key: bytes, value: bytes) -> None:
         if key not in self._young:
-            size = _entry_bytes(key, value)
+            size = _entry_bytes(len(key), len(value))
             if self._young_bytes + size > self._half_bytes:
                 self._evicted += len(self._old)
                 self._old, self._old_bytes = self._young, self._young_bytes
@@ -76,9 +77,10 @@ def _unexpired(value: bytes | None) -> bytes | None:
     return value[: -_EXPIRY.size]
 
 
-def _entry_bytes(key: bytes, value: bytes) -> int:
-    return _allocated(key) + _allocated(value) + _TABLE_BYTES
+@cache  # there are two lengths of value, and one of key
+def _entry_bytes(key_length: int, value_length: int) -> int:
+    return _allocated(key_length) + _allocated(value_length) + _TABLE_BYTES
 
 
-def _allocated(value: bytes) -> int:
-    return -(-sys.getsizeof(value) // _STEP) * _STEP
+def _allocated(length: int) -> int:
+    return -(-sys.getsizeof(bytes(length)) // _STEP) * _STEP

@@ -176,13 +176,14 @@ class VllmEngine:
     async def _call(self, prompts: Sequence[Prompt]) -> list[Score]:
         with _sensible():
             scores, usage = self._wire.read(await self._post(self._wire.path, self._wire.body(prompts)))
-        if sorted(index for index, _ in scores) != list(range(len(prompts))):
+        scores.sort()
+        if [index for index, _ in scores] != list(range(len(prompts))):
             raise EngineNonsense(f"the engine was asked for {len(prompts)} scores and did not give each once")
         if not all(-1.01 <= score <= 1.01 for _, score in scores):  # false for NaN too; bf16 overshoots 1 a little
             raise EngineNonsense("the engine gave a score outside 0..1: it must apply the model's activation")
         return [
             Score(min(max(score, 0.0), 1.0), tokens)
-            for (_, score), tokens in zip(sorted(scores), _tokens(prompts, usage), strict=True)
+            for (_, score), tokens in zip(scores, _tokens(prompts, usage), strict=True)
         ]
 
     async def _post(self, path: str, body: dict[str, Any]) -> bytes:
@@ -219,6 +220,8 @@ class VllmEngine:
 
 def _outcome(rendered: Rendered, results: Sequence[Score | Refused]) -> Outcome:
     """A pair's prompts, one or one per chunk, as one outcome: the best chunk counts, all are paid for."""
+    if len(results) == 1 and not rendered.cut and not rendered.query_cut:
+        return results[0]
     scores = [result for result in results if isinstance(result, Score)]
     if not scores:
         return results[0]
