@@ -4,17 +4,29 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 ARGS ?=
 
-.PHONY: up test lint format lock clean
+.PHONY: up test bench lint format lock clean
 
 up: .venv/.run
 	$(BIN)/rerank up $(ARGS)
 
 # The Cohere SDKs that clash with ours, and vLLM's CPU build (2 minutes and 3.5 GB the first time), each get their
-# own environment; where one cannot be had its tests say so and are skipped.
+# own environment; redis-server comes from Debian's package. Where one cannot be had its tests say so and are skipped.
 test: .venv/.test
+	@command -v redis-server >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } \
+	  || echo "!!! SKIPPED: install redis-server to test the shared cache" >&2
 	$(BIN)/python tests/sdk/provision.py
 	$(BIN)/python tests/vllm/provision.py
 	$(BIN)/pytest $(ARGS)
+
+# Speed beside LiteLLM and vLLM alone, in 10 minutes: wrk and nginx come from Debian's packages.
+bench: .venv/.test
+	@command -v wrk >/dev/null && command -v nginx >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq wrk nginx-light >/dev/null; } \
+	  || echo "!!! install wrk and nginx to measure the rates" >&2
+	$(BIN)/python bench/provision.py
+	$(BIN)/python tests/vllm/provision.py
+	$(BIN)/python -m bench
 
 lint: .venv/.test
 	$(BIN)/ruff format --check

@@ -47,13 +47,14 @@ class Prompts(Protocol):
     fingerprint: str
     """Changes whenever the same pair would be rendered differently."""
     takes_instruction: bool
-    tokenizes: bool
-    """Whether `render` is worth a thread."""
     probe: tuple[str, list[int]] | None
     """A prompt as text and as the ids the engine's own tokenizer must give for it; None where the server templates."""
 
     def canonical(self, reading: Reading) -> Reading:
         """The same for all readings that `render` treats alike."""
+
+    def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
+        """Whether `render` has so much to do with these that it is worth a thread."""
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         """One Rendered per pair, in order. Raises BadRequest when the instruction leaves no room for a document."""
@@ -66,7 +67,6 @@ class Qwen3Prompts:
     """
 
     takes_instruction = True
-    tokenizes = True
 
     def __init__(self, model: ModelSettings) -> None:
         control, self._text, digest = _tokenizers(model)
@@ -85,6 +85,9 @@ class Qwen3Prompts:
 
     def canonical(self, reading: Reading) -> Reading:
         return replace(reading, instruction=reading.instruction or self._instruction)
+
+    def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
+        return True
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         instruction = reading.instruction or self._instruction
@@ -125,12 +128,14 @@ class RawText:
     """Pairs as they are, for a server that knows its model's prompt and how to cut it."""
 
     takes_instruction = False
-    tokenizes = False
     fingerprint = "raw"
     probe: tuple[str, list[int]] | None = None
 
     def canonical(self, reading: Reading) -> Reading:
         return Reading()
+
+    def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
+        return False
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         return [Rendered((pair,)) for pair in pairs]
@@ -140,7 +145,6 @@ class CutText:
     """Pairs as text for a server that knows its model's prompt, cut here by that model's tokenizer to what fits."""
 
     takes_instruction = False
-    tokenizes = True
     probe: tuple[str, list[int]] | None = None
 
     def __init__(self, model: ModelSettings) -> None:
@@ -152,7 +156,14 @@ class CutText:
     def canonical(self, reading: Reading) -> Reading:
         return replace(reading, instruction=None)
 
+    def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
+        """Not what is sure to fit: a token is at least a byte of UTF-8, a character at most four."""
+        limit = min(self._max_tokens // 2, _limit(self._max_tokens_per_doc, 0, reading))
+        return max(len(text) for pair in pairs for text in pair) * 4 > limit
+
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
+        if not self.tokenizes(pairs, reading):
+            return [Rendered((pair,)) for pair in pairs]
         queries = {query: self._query(query) for query in {pair.query for pair in pairs}}
         pieces = self._tokenizer.encode_batch([pair.document for pair in pairs], add_special_tokens=False)
         return [

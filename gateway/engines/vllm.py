@@ -134,7 +134,7 @@ class VllmEngine:
         return self._prompts.canonical(reading)
 
     async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
-        if self._prompts.tokenizes:
+        if self._prompts.tokenizes(pairs, reading):
             rendered = await asyncio.to_thread(self._prompts.render, pairs, reading)
         else:
             rendered = self._prompts.render(pairs, reading)
