@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import openapi
 from gateway.auth import Auth
 from gateway.caches import Cache, CacheError
-from gateway.dialects import RERANK_SEGMENTS, dialect_of
+from gateway.dialects import RERANK_SEGMENTS, Dialect, dialect_of
 from gateway.engines import Doctor
 from gateway.errors import BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError
 from gateway.metrics import Metrics
@@ -127,30 +127,14 @@ class Endpoint:
         return route
 
     async def _rerank(self, call: Call) -> Response:
+        """Records how it went, whatever happens."""
         dialect = dialect_of(call.segments)
         self._metrics.started()
         status, started_s = 500, time.perf_counter()
         try:
-            body = await _body(call.http, self._limits.max_body_bytes)
-            started_s = time.perf_counter()
-            if len(body) > PARSE_IN_THREAD_BYTES:
-                request = await asyncio.to_thread(dialect.parse, body)
-            else:
-                request = dialect.parse(body)
-            if "no-store" in call.http.headers.get("cache-control", ""):
-                request = replace(request, fresh=True)
-            parsed_s = time.perf_counter()
-            answer = rerank(request, self._models, max_documents=self._limits.max_documents)
-            response = await _while_connected(call.http, answer)
-            self._metrics.ranked(response, len(request.documents))
-            if self._cache is not None and not request.fresh:
-                self._metrics.looked_up(self._cache.backend, response, len(request.documents))
-            status = 200
-            answered = _json(dialect.render(call.id, request, response))
-            answered.headers["server-timing"] = _server_timing(
-                {"parse": parsed_s - started_s, **response.seconds, "total": time.perf_counter() - started_s}
-            )
-            return answered
+            response = await self._ranked(call, dialect)
+            status = response.status_code
+            return response
         except RerankError as error:
             status = error.status
             raise
@@ -159,6 +143,26 @@ class Endpoint:
             raise
         finally:
             self._metrics.answered(dialect.name, status, time.perf_counter() - started_s)
+
+    async def _ranked(self, call: Call, dialect: Dialect) -> Response:
+        body = await _body(call.http, self._limits.max_body_bytes)
+        started_s = time.perf_counter()
+        if len(body) > PARSE_IN_THREAD_BYTES:
+            request = await asyncio.to_thread(dialect.parse, body)
+        else:
+            request = dialect.parse(body)
+        if "no-store" in call.http.headers.get("cache-control", ""):
+            request = replace(request, fresh=True)
+        parsed_s = time.perf_counter()
+        ranking = rerank(request, self._models, max_documents=self._limits.max_documents)
+        response = await _while_connected(call.http, ranking)
+        self._metrics.ranked(response, len(request.documents))
+        if self._cache is not None and not request.fresh:
+            self._metrics.looked_up(self._cache.backend, response, len(request.documents))
+        answer = _json(dialect.render(call.id, request, response))
+        stages = {"parse": parsed_s - started_s, **response.seconds, "total": time.perf_counter() - started_s}
+        answer.headers["server-timing"] = _server_timing(stages)
+        return answer
 
     async def _list_models(self, call: Call) -> Response:
         models = [_model_json(model) for model in self._models.models]

@@ -89,7 +89,7 @@ class Scorer:
     async def _flown(
         self, missing: dict[bytes, Pair], reading: Reading, priority: int, cache: Cache | None
     ) -> dict[bytes, Outcome]:
-        """Outcomes of what the cache did not know, from flights under way and new ones."""
+        """Outcomes of what the cache did not know, from flights under way and new ones, in slices."""
         boarded = self._boarded(missing, reading, priority, cache)
         outcomes: dict[bytes, Outcome] = {}
         try:
@@ -136,17 +136,19 @@ class Scorer:
                 outcomes = await self.engine.score(list(flight.pairs.values()), reading)
             finally:
                 self._turns.give_back()
-            self._measure(len(outcomes), started_s)
-            by_key = dict(zip(flight.pairs, outcomes, strict=True))
-            flight.landed.set_result(by_key)
-            if cache is not None:
-                await cache.set_many(_packed(by_key.items()))
         except asyncio.CancelledError:
             flight.landed.cancel()
             raise
         except Exception as error:
             flight.landed.set_exception(error)
             flight.landed.exception()  # every caller may have left: then nobody asks for it
+        else:
+            self._measure(len(outcomes), started_s)
+            by_key = dict(zip(flight.pairs, outcomes, strict=True))
+            flight.landed.set_result(by_key)
+            # Still in flight while it is kept: whoever asks now joins, and finds it landed.
+            if cache is not None:
+                await cache.set_many(_packed(by_key.items()))
         finally:
             self._end(flight)
 

@@ -125,7 +125,7 @@ class Cohere:
             top_n=_top_n(asked),
             reading=self._reading(asked),
             strict=bool(asked.strict),
-            priority=asked.priority or 0,
+            priority=max(0, asked.priority or 0),
             fresh=(asked.cache or "").strip().lower() == "no-store",
             returned=returned,
         )
