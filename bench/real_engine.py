@@ -23,7 +23,7 @@ TEMPLATE = REPOSITORY / "launch" / "templates" / "qwen3_reranker.jinja"
 PASSAGES = Path(__file__).with_name("passages.yaml")
 PRODUCTS_VARIABLE = "BENCH_PRODUCTS"
 CALLERS = 4
-COLD_ROUNDS = 3
+COLD_ROUNDS = 6
 COLD_REQUESTS = 48
 ZIPF_EXPONENT = 1.1
 REQUESTS_PER_QUERY = 10
@@ -81,12 +81,12 @@ def _cold(direct: Road, ours: Road, searches: Sequence[Search]) -> dict[Road, fl
     """Seconds for requests that nobody has seen, each road's median; the roads take turns."""
     seconds: dict[Road, list[float]] = {direct: [], ours: []}
     for turn in range(COLD_ROUNDS):
-        for road, found in seconds.items():
+        for road in (direct, ours) if turn % 2 else (ours, direct):
             new = [
                 searches[number % len(searches)].marked(f"{turn}{number:02d}{road.name[:1]}")
                 for number in range(COLD_REQUESTS)
             ]
-            found.append(_timed(road, new, within_s=REPLAY_WITHIN_S)[1])
+            seconds[road].append(_timed(road, new, within_s=REPLAY_WITHIN_S)[1])
     return {road: statistics.median(found) for road, found in seconds.items()}
 
 

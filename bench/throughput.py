@@ -57,8 +57,9 @@ def measure(report: Report) -> None:
         if is_provisioned():
             rival = stack.enter_context(litellm(engine))
             contenders |= {RIVAL_MISS: Contender(rival, text, True), RIVAL_HIT: Contender(rival, text, False)}
+        before_ms = _tokenising_cpu_ms(folder)
         results = _rounds(contenders)
-    tokenising_ms = _tokenising_cpu_ms(folder)
+        tokenising_ms = (before_ms + _tokenising_cpu_ms(folder)) / 2
     report.targets += _targets(results, tokenising_ms)
     report.tables.append(_table(results, tokenising_ms))
 
