@@ -120,7 +120,10 @@ class Cohere:
         returned = [_returned(document) for document in asked.documents] if asked.return_documents else None
         return RerankRequest(
             query=_text(asked.query, None, "query"),
-            documents=[_text(one, asked.rank_fields, f"documents[{i}]") for i, one in enumerate(asked.documents)],
+            documents=[
+                one if isinstance(one, str) else _text(one, asked.rank_fields, f"documents[{index}]")
+                for index, one in enumerate(asked.documents)
+            ],
             model=asked.model or None,
             top_n=_top_n(asked),
             reading=self._reading(asked),

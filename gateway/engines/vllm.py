@@ -22,6 +22,8 @@ log = logging.getLogger("gateway")
 
 JSON = {"content-type": "application/json"}
 PROBE_TIMEOUT_S = 5.0
+# A call's whole time is bounded where it is made; this is for an engine whose machine is gone.
+EXTENSIONS = {"timeout": {"connect": 5.0}}
 
 
 class _Usage(msgspec.Struct):
@@ -114,10 +116,12 @@ class VllmEngine:
     The model's name is left out of every call: the server has one, under a name only its operator knows.
     """
 
-    def __init__(self, name: str, model: ModelSettings, client: httpx.AsyncClient, *, timeout_s: float) -> None:
+    def __init__(
+        self, name: str, model: ModelSettings, transport: httpx.AsyncBaseTransport, *, timeout_s: float
+    ) -> None:
         self._name = name
         self._url = model.engine.rstrip("/")
-        self._client = client
+        self._transport = transport
         self._timeout_s = timeout_s
         self._prompts = prompts_of(model)
         self._wire = WIRES[model.family]
@@ -199,15 +203,24 @@ class VllmEngine:
             with _translated():
                 async with asyncio.timeout(timeout_s):
                     try:
-                        reply = await self._client.request(method, self._url + path, content=content, headers=JSON)
+                        reply = await self._exchange(method, path, content)
                     except httpx.TransportError as error:
                         if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
                             raise
-                        reply = await self._client.request(method, self._url + path, content=content, headers=JSON)
+                        reply = await self._exchange(method, path, content)
         except EngineUnavailable:
             self._noticed(answers=False)
             raise
         self._noticed(answers=True)
+        return reply
+
+    async def _exchange(self, method: str, path: str, content: bytes) -> httpx.Response:
+        request = httpx.Request(method, self._url + path, content=content, headers=JSON, extensions=EXTENSIONS)
+        reply = await self._transport.handle_async_request(request)
+        try:
+            await reply.aread()
+        finally:
+            await reply.aclose()
         return reply
 
     def _noticed(self, *, answers: bool) -> None:
