@@ -69,7 +69,8 @@ def gateway_model(engine: Engine) -> dict[str, object]:
 def gateway(name: str, models: Mapping[str, Mapping[str, object]], **settings: object) -> Iterator[str]:
     """`python -m gateway` over these `models` of its configuration file; gives its base URL."""
     port = free_port()
-    config = {"host": "127.0.0.1", "port": port, "models": models, **settings}
+    # Without a cache: whatever is asked, vLLM must answer it.
+    config = {"host": "127.0.0.1", "port": port, "cache": "none", "models": models, **settings}
     file = LOGS / f"{name}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(config))
