@@ -19,11 +19,11 @@ test: .venv/.test
 	$(BIN)/python tests/vllm/provision.py
 	$(BIN)/pytest $(ARGS)
 
-# Speed beside LiteLLM and vLLM alone, in 10 minutes: wrk and nginx come from Debian's packages.
+# Speed beside LiteLLM and vLLM alone, within 10 minutes: wrk comes from Debian's package.
 bench: .venv/.test
-	@command -v wrk >/dev/null && command -v nginx >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq wrk nginx-light >/dev/null; } \
-	  || echo "!!! install wrk and nginx to measure the rates" >&2
+	@command -v wrk >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq wrk >/dev/null; } \
+	  || echo "!!! install wrk to measure the rates" >&2
 	$(BIN)/python bench/provision.py
 	$(BIN)/python tests/vllm/provision.py
 	$(BIN)/python -m bench
