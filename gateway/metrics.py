@@ -1,5 +1,8 @@
 """Counts for Prometheus. The endpoint records what a response reports; no logic counts anything itself."""
 
+from collections.abc import Callable
+from functools import cache
+
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -15,45 +18,46 @@ class Metrics:
 
     def __init__(self, *, shared_dir: str | None = None) -> None:
         self._shared_dir = shared_dir
-        self._registry = CollectorRegistry()
-        registry = self._registry
-        self._requests = Counter("rerank_requests", "Answers, by status", ["dialect", "status"], registry=registry)
+        self._registry = registry = CollectorRegistry()
+
+        def counter(name: str, what: str, *labels: str) -> Callable[..., Counter]:
+            # `labels` takes a lock and builds a tuple at every call; there are few of them, so they are kept.
+            return cache(Counter(name, what, labels, registry=registry).labels)
+
+        def gauge(name: str, what: str, *labels: str) -> Gauge:
+            return Gauge(name, what, labels, registry=registry, multiprocess_mode="livesum")
+
+        self._requests = counter("rerank_requests", "Answers, by status", "dialect", "status")
         self._seconds = Histogram(
-            "rerank_request_seconds", "From the request's last byte to its answer", buckets=SECONDS, registry=registry
+            "rerank_request_seconds", "From a request's head to its answer", buckets=SECONDS, registry=registry
         )
-        self._pairs = Counter("rerank_pairs", "Pairs scored", ["model"], registry=registry)
-        self._tokens = Counter("rerank_tokens", "Tokens read by the engine", ["model"], registry=registry)
-        self._cut_documents = Counter("rerank_cut_documents", "Documents cut to fit", ["model"], registry=registry)
-        self._cut_tokens = Counter("rerank_cut_tokens", "Document tokens left out", ["model"], registry=registry)
-        self._cache_pairs = Counter("rerank_cache_pairs", "Pairs looked up", ["backend", "result"], registry=registry)
-        self._cache_bytes = Gauge(
-            "rerank_cache_bytes", "Bytes used", ["backend"], registry=registry, multiprocess_mode="livesum"
-        )
-        self._cache_evicted = Gauge(
-            "rerank_cache_evicted", "Pairs evicted", ["backend"], registry=registry, multiprocess_mode="livesum"
-        )
-        self._in_flight = Gauge(
-            "rerank_requests_in_flight", "Requests under way", registry=registry, multiprocess_mode="livesum"
-        )
+        self._in_flight = gauge("rerank_requests_in_flight", "Requests under way")
+        self._pairs = counter("rerank_pairs", "Pairs scored", "model")
+        self._tokens = counter("rerank_tokens", "Tokens of these pairs", "model")
+        self._cut_documents = counter("rerank_cut_documents", "Documents cut to fit", "model")
+        self._cut_tokens = counter("rerank_cut_tokens", "Document tokens left out", "model")
+        self._cache_pairs = counter("rerank_cache_pairs", "Pairs looked up", "backend", "result")
+        self._cache_bytes = gauge("rerank_cache_bytes", "Bytes used", "backend")
+        self._cache_evicted = gauge("rerank_cache_evicted", "Pairs evicted", "backend")
 
     def started(self) -> None:
         self._in_flight.inc()
 
     def answered(self, dialect: str, status: int, seconds: float) -> None:
         self._in_flight.dec()
-        self._requests.labels(dialect, str(status)).inc()
+        self._requests(dialect, str(status)).inc()
         self._seconds.observe(seconds)
 
     def ranked(self, response: RerankResponse, pairs: int) -> None:
-        self._pairs.labels(response.model).inc(pairs)
-        self._tokens.labels(response.model).inc(response.tokens)
+        self._pairs(response.model).inc(pairs)
+        self._tokens(response.model).inc(response.tokens)
         if response.cut_tokens:
-            self._cut_documents.labels(response.model).inc(response.cut_documents)
-            self._cut_tokens.labels(response.model).inc(response.cut_tokens)
+            self._cut_documents(response.model).inc(response.cut_documents)
+            self._cut_tokens(response.model).inc(response.cut_tokens)
 
     def looked_up(self, backend: str, response: RerankResponse, pairs: int) -> None:
-        self._cache_pairs.labels(backend, "hit").inc(response.cached)
-        self._cache_pairs.labels(backend, "miss").inc(pairs - response.cached)
+        self._cache_pairs(backend, "hit").inc(response.cached)
+        self._cache_pairs(backend, "miss").inc(pairs - response.cached)
 
     def cache_is(self, backend: str, bytes_used: int | None, evicted: int) -> None:
         self._cache_evicted.labels(backend).set(evicted)

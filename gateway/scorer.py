@@ -5,9 +5,9 @@ import hashlib
 import math
 import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import starmap
+from functools import partial
 
 from gateway.caches import Cache
 from gateway.domain import Outcome, Pair, Reading, Score
@@ -24,7 +24,9 @@ RATE_WEIGHT = 0.2
 FIRST_RATE_PAIRS_PER_S = 100.0
 MAX_RETRY_AFTER_S = 60
 
-_STORED = struct.Struct("<dIH")  # relevance, tokens, chunks
+# A Score as it is kept, field by field: what was cut is not kept, so the last two are 0.
+_STORED = struct.Struct("<dIHBB")
+_make_score = partial(tuple.__new__, Score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,14 @@ class Scorer:
         looked_s = time.perf_counter()
         seconds = {"cache": looked_s - started_s}
         cached = [known[key] for key in keys if key in known]
-        outcomes: Mapping[bytes, Outcome] = known
+        outcomes: Sequence[Outcome] = cached
         if len(cached) < len(keys):
             missing = {key: Pair(query, text) for key, text in zip(keys, documents, strict=True) if key not in known}
-            outcomes = known | await self._flown(missing, reading, priority, cache)
+            of = known | await self._flown(missing, reading, priority, cache)
+            outcomes = [of[key] for key in keys]
             seconds["engine"] = time.perf_counter() - looked_s
         tokens = sum(score.tokens for score in cached)
-        return Scored([outcomes[key] for key in keys], len(cached), tokens, seconds)
+        return Scored(outcomes, len(cached), tokens, seconds)
 
     async def _flown(
         self, missing: dict[bytes, Pair], reading: Reading, priority: int, cache: Cache | None
@@ -187,13 +190,11 @@ def pair_keys(identity: str, reading: Reading, query: str, documents: Sequence[s
 def _packed(outcomes: Iterable[tuple[bytes, Outcome]]) -> dict[bytes, bytes]:
     """What may be kept: plain scores. What was cut or refused comes with a warning, which is not kept."""
     return {
-        key: _STORED.pack(one.value, min(one.tokens, 2**32 - 1), min(one.chunks, 2**16 - 1))
-        for key, one in outcomes
-        if isinstance(one, Score) and not one.cut and not one.query_cut
+        key: _STORED.pack(*one) for key, one in outcomes if isinstance(one, Score) and not one.cut and not one.query_cut
     }
 
 
 def _unpacked(keys: Sequence[bytes], values: Sequence[bytes | None]) -> dict[bytes, Score]:
     """The scores a cache knew; a value of another size is another version's."""
     known = {key: value for key, value in zip(keys, values, strict=True) if value and len(value) == _STORED.size}
-    return dict(zip(known, starmap(Score, _STORED.iter_unpack(b"".join(known.values()))), strict=True))
+    return dict(zip(known, map(_make_score, _STORED.iter_unpack(b"".join(known.values()))), strict=True))
