@@ -15,7 +15,7 @@ test: .venv/.test
 	@command -v redis-server >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } \
 	  || echo "!!! SKIPPED: install redis-server to test the shared cache" >&2
-	$(BIN)/python tests/sdk/provision.py
+	$(BIN)/python -m tests.sdk.provision
 	$(BIN)/python tests/vllm/provision.py
 	$(BIN)/pytest $(ARGS)
 
@@ -24,7 +24,7 @@ bench: .venv/.test
 	@command -v wrk >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq wrk >/dev/null; } \
 	  || echo "!!! install wrk to measure the rates" >&2
-	$(BIN)/python bench/provision.py
+	$(BIN)/python -m bench.provision
 	$(BIN)/python tests/vllm/provision.py
 	$(BIN)/python -m bench
 

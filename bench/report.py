@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.provision import RIVAL, is_provisioned
+from bench.provision import RIVAL
 
 OURS = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "httpx", "httpx-aiohttp", "aiohttp", "tokenizers")
 
@@ -59,7 +59,7 @@ def _markdown(table: Table) -> str:
 
 def _machine() -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in OURS)
-    rival = RIVAL if is_provisioned() else "no LiteLLM"
+    rival = RIVAL.package if RIVAL.is_provisioned else "no LiteLLM"
     load = os.getloadavg()[0]
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {_commit()}. {_processor()}, {os.cpu_count()} cores, "

@@ -9,7 +9,7 @@ import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from bench.load import PASSAGES, Server
-from bench.provision import LITELLM
+from bench.provision import RIVAL
 from tests.vllm.provision import VLLM
 from tests.vllm.servers import LOGS, free_port, running
 from tests.vllm.tiny_model import TinyModel
@@ -57,7 +57,7 @@ def litellm(engine: Server) -> Iterator[Server]:
         "LITELLM_LOG=ERROR",
     )
     options: list[str | Path] = ["--config", config, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    command = ["env", *environment, LITELLM, *options, "--telemetry", "False"]
+    command = ["env", *environment, RIVAL.executable("litellm"), *options, "--telemetry", "False"]
     with _serving("bench-litellm", command, port, "/health/liveliness") as server:
         yield server
 

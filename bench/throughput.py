@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from bench.load import PLACEHOLDER, Ask, Load, Server, documents, rerank_ask, wrk
-from bench.provision import is_provisioned
+from bench.provision import RIVAL
 from bench.report import Report, Table, Target
 from bench.serving import gateway, litellm, stub_engine, tokenizer
 
@@ -54,7 +54,7 @@ def measure(report: Report) -> None:
             IDS_MISS: Contender(ours, ids, True),
             IDS_HIT: Contender(ours, ids, False),
         }
-        if is_provisioned():
+        if RIVAL.is_provisioned:
             rival = stack.enter_context(litellm(engine))
             contenders |= {RIVAL_MISS: Contender(rival, text, True), RIVAL_HIT: Contender(rival, text, False)}
         before_ms = _tokenising_cpu_ms(folder)

@@ -11,19 +11,19 @@ import pytest
 
 from tests.gateway.conftest import engine, serve
 from tests.gateway.serving import DEADLINE_S
-from tests.sdk.provision import PYTHON, SDK, is_provisioned
+from tests.sdk.provision import SDK5
 
 __all__ = ["ask", "engine", "serve"]
 
 ASK = Path(__file__).with_name("ask.py")
-WHY_SKIPPED = f"{SDK} is not installed: run `make test`, or tests/sdk/provision.py alone"
+WHY_SKIPPED = f"{SDK5.package} is not installed: run `make test`, or `python -m tests.sdk.provision` alone"
 Ask = Callable[[list[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]
 
 
-@pytest.fixture(params=[sys.executable, str(PYTHON)], ids=["newest", SDK])
+@pytest.fixture(params=[sys.executable, str(SDK5.executable("python"))], ids=["newest", SDK5.package])
 def ask(request: pytest.FixtureRequest) -> Ask:
     """Has the SDK make these calls (tests/sdk/ask.py says how they look); gives what came back, in order."""
-    if request.param == str(PYTHON) and not is_provisioned():
+    if request.param == str(SDK5.executable("python")) and not SDK5.is_provisioned:
         pytest.skip(WHY_SKIPPED)
 
     async def run(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -40,5 +40,5 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not is_provisioned():
+    if not SDK5.is_provisioned:
         terminalreporter.write_line(f"!!! SKIPPED: the tests with an older SDK did not run: {WHY_SKIPPED}", red=True)

@@ -1,0 +1,46 @@
+"""Environments beside `.venv/`, for packages whose dependencies clash with ours: made once, and pinned."""
+
+import hashlib
+import platform
+import subprocess
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedEnvironment:
+    """One package with all it needs in a folder of its own, in the versions of a constraints file."""
+
+    folder: Path
+    package: str
+    constraints: Path
+
+    def executable(self, name: str) -> Path:
+        return self.folder / "bin" / name
+
+    @property
+    def is_provisioned(self) -> bool:
+        return self._stamp.exists() and self._stamp.read_text() == self._digest()
+
+    def provision(self) -> bool:
+        """Makes it unless it is there already; False when pip could not."""
+        if self.is_provisioned:
+            return True
+        print(f"Installing {self.package} in {self.folder}", flush=True)
+        venv.create(self.folder, clear=True, with_pip=True)
+        pip: list[str | Path] = [self.executable("python"), "-m", "pip", "-qq", "--disable-pip-version-check"]
+        outcome = subprocess.run([*pip, "install", "--constraint", self.constraints, self.package])
+        if outcome.returncode != 0:
+            return False
+        self._stamp.write_text(self._digest())  # last: an installation that was cut short starts again
+        return True
+
+    @property
+    def _stamp(self) -> Path:
+        return self.folder / "provisioned"
+
+    def _digest(self) -> str:
+        """Changes with anything that decides what is installed: the pins, the interpreter, the place."""
+        recipe = f"{self.package} {platform.python_version()} {self.folder} {self.constraints.read_text()}"
+        return hashlib.sha256(recipe.encode()).hexdigest()
