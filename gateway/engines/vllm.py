@@ -21,6 +21,7 @@ from gateway.settings import ModelSettings
 log = logging.getLogger("gateway")
 
 JSON = {"content-type": "application/json"}
+NO_OVERRIDE = "it is served without the classification override, start it with `rerank engine`"
 PROBE_TIMEOUT_S = 5.0
 # A call's whole time is bounded where it is made; this is for an engine whose machine is gone.
 EXTENSIONS = {"timeout": {"connect": 5.0}}
@@ -90,8 +91,9 @@ def _scores(body: bytes) -> tuple[list[tuple[int, float]], _Usage | None]:
 
 def _probabilities(body: bytes) -> tuple[list[tuple[int, float]], _Usage | None]:
     reply = _classify_reply.decode(body)
-    # One class: its probability is P(yes), the official recipe's score.
-    return [(item.index, item.probs[0]) for item in reply.data if len(item.probs) == 1], reply.usage
+    if any(len(item.probs) != 1 for item in reply.data):  # one class: its probability is P(yes), the recipe's score
+        raise EngineNonsense(f"the engine answers with several classes: {NO_OVERRIDE}")
+    return [(item.index, item.probs[0]) for item in reply.data], reply.usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class VllmEngine:
         self, name: str, model: ModelSettings, transport: httpx.AsyncBaseTransport, *, timeout_s: float
     ) -> None:
         self._name = name
-        self._url = model.engine.rstrip("/")
+        self._url = model.engine.rstrip("/").removesuffix("/v1")  # which OpenAI's clients want there, and vLLM does not
         self._transport = transport
         self._timeout_s = timeout_s
         self._prompts = prompts_of(model)
@@ -263,11 +265,7 @@ def _failure(path: str, reply: httpx.Response) -> Exception:
         too_long = b"maximum context length" in reply.content or b"longer than" in reply.content
         return _PromptRefused("too long for the model" if too_long else "the engine refused to read it")
     if status in (404, 405):
-        return EngineNonsense(
-            f"the engine does not serve {path}: it was started without the classification override"
-            if path == "/classify"
-            else f"the engine does not serve {path}"
-        )
+        return EngineNonsense(f"the engine does not serve {path}{f': {NO_OVERRIDE}' if path == '/classify' else ''}")
     if status in (401, 403):
         return EngineNonsense("the engine wants a key: it must listen on loopback only, without one")
     if status == 429 or status >= 500:

@@ -123,7 +123,7 @@ async def test_a_server_with_the_wrong_number_of_classes_is_told(
     reranker: httpx.AsyncClient, engine: StubEngine
 ) -> None:
     engine.instead = lambda: answer({"data": [{"index": 0, "probs": [0.4, 0.6]}, {"index": 1, "probs": [0.4, 0.6]}]})
-    assert "did not give each once" in (await failed(reranker))["scores"]
+    assert "several classes" in (await failed(reranker))["scores"]
 
 
 async def test_scores_that_move_with_the_place_in_a_batch_are_told(
