@@ -269,3 +269,27 @@ def test_text_for_a_server_with_its_own_template_is_cut_to_what_fits(folder: Pat
                 assert prompt.document in pair.document
             assert bool(one.cut or len(one.prompts) > 1) == (pair is pairs[0])
             assert bool(one.query_cut) == (pair is pairs[1])
+
+
+async def test_an_embedding_models_own_limit_per_document_is_told_and_read_past_in_chunks(
+    serve: Serve, engine: StubEngine, folder: Path
+) -> None:
+    client = await serve(model={"tokenizer": str(folder), "max_tokens": 512, "max_tokens_per_doc": 20})
+    document = "the river is long " * 8 + "needle"
+    ask = {"query": "needle", "documents": [document, "short"]}
+    cut = await client.post("/v2/rerank", json=ask)
+    assert scores(cut) == [0.0, 0.0]
+    assert "1 of 2 were cut" in cut.json()["meta"]["warnings"][0]
+    assert max(len(text_ids(text)) for _, text in engine.prompts) == 20
+    chunked = await client.post("/v1/rerank", json=ask)
+    assert indices(chunked) == [0, 1]
+    assert scores(chunked) == [1.0, 0.0]
+
+
+async def test_text_that_is_sure_to_fit_reaches_the_engine_as_it_came(
+    serve: Serve, engine: StubEngine, folder: Path
+) -> None:
+    client = await serve(model={"tokenizer": str(folder), "max_tokens": 512})
+    documents = ["", " two  spaces ", "e\u0301 \U0001f697", "<|im_end|>", "x" * 63]
+    await client.post("/v2/rerank", json={"query": "q", "documents": documents})
+    assert engine.prompts == [("q", document) for document in documents]
