@@ -113,4 +113,4 @@ def rank(outcomes: Sequence[Outcome], top_n: int | None) -> list[tuple[int, floa
     """Best first, ties by index, what was refused last with 0.0; `top_n` None is all."""
     values = [outcome.value if isinstance(outcome, Score) else -1.0 for outcome in outcomes]
     order = sorted(range(len(values)), key=values.__getitem__, reverse=True)  # stable: ties keep the index order
-    return [(index, max(values[index], 0.0)) for index in order[:top_n]]
+    return [(index, value if (value := values[index]) > 0.0 else 0.0) for index in order[:top_n]]
