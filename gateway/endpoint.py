@@ -161,7 +161,7 @@ class Endpoint:
             self._metrics.looked_up(self._cache.backend, response, len(request.documents))
         answer = _json(dialect.render(call.id, request, response))
         stages = {"parse": parsed_s - started_s, **response.seconds, "total": time.perf_counter() - started_s}
-        answer.headers["server-timing"] = _server_timing(stages)
+        answer.headers["server-timing"] = _server_timing(stages, response.cached, len(request.documents))
         return answer
 
     async def _list_models(self, call: Call) -> Response:
@@ -260,9 +260,10 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _server_timing(seconds: Mapping[str, float]) -> str:
-    """Stages in milliseconds: https://www.w3.org/TR/server-timing/"""
-    return ", ".join(f"{stage};dur={duration * 1e3:.2f}" for stage, duration in seconds.items())
+def _server_timing(seconds: Mapping[str, float], cached: int, pairs: int) -> str:
+    """Stages in milliseconds, and how many pairs were cached: https://www.w3.org/TR/server-timing/"""
+    stages = ", ".join(f"{stage};dur={duration * 1e3:.2f}" for stage, duration in seconds.items())
+    return f'{stages}, cached;desc="{cached} of {pairs} pairs"'
 
 
 def _json(body: bytes) -> Response:

@@ -93,8 +93,9 @@ class TestHits:
         def stages(response: httpx.Response) -> list[str]:
             return [stage.split(";")[0] for stage in response.headers["server-timing"].split(", ")]
 
-        assert stages(await ask(client)) == ["parse", "cache", "engine", "total"]
-        assert stages(await ask(client)) == ["parse", "cache", "total"]
+        assert stages(await ask(client)) == ["parse", "cache", "engine", "total", "cached"]
+        assert stages(await ask(client)) == ["parse", "cache", "total", "cached"]
+        assert 'cached;desc="3 of 4 pairs"' in (await ask(client, [*DOCUMENTS, "new"])).headers["server-timing"]
 
     async def test_metrics_count_hits_misses_and_bytes(self, client: httpx.AsyncClient) -> None:
         await ask(client)
