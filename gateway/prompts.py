@@ -74,8 +74,10 @@ class Qwen3Prompts:
         # "<Document>:" alone has the ids it has before " text": the space belongs to the word that follows.
         self._label = len(_ids(self._text, "<Document>:"))
         self._max_tokens = model.max_tokens
+        self._max_tokens_per_doc = model.max_tokens_per_doc or model.max_tokens
         self._instruction = model.instruction or QWEN3_INSTRUCTION
-        self.fingerprint = _digest(digest, QWEN3_PREFIX, QWEN3_SUFFIX, self._instruction, str(model.max_tokens))
+        limits = f"{self._max_tokens}/{self._max_tokens_per_doc}"
+        self.fingerprint = _digest(digest, QWEN3_PREFIX, QWEN3_SUFFIX, self._instruction, limits)
         example = f"<Instruct>: {self._instruction}\n<Query>: a\n<Document>: b"
         self.probe: tuple[str, list[int]] | None = (
             QWEN3_PREFIX + example + QWEN3_SUFFIX,
@@ -112,7 +114,7 @@ class Qwen3Prompts:
         return head, query_cut
 
     def _fit(self, document: str, ids: list[int], head: list[int], query_cut: int, reading: Reading) -> Rendered:
-        room = self._max_tokens - len(head) - len(self._suffix)
+        room = min(self._max_tokens - len(head) - len(self._suffix), self._label + self._max_tokens_per_doc)
         limit = _limit(room, self._label, reading)
         if len(ids) <= limit:
             return Rendered((head + ids + self._suffix,), 0, query_cut)

@@ -293,3 +293,16 @@ async def test_text_that_is_sure_to_fit_reaches_the_engine_as_it_came(
     documents = ["", " two  spaces ", "e\u0301 \U0001f697", "<|im_end|>", "x" * 63]
     await client.post("/v2/rerank", json={"query": "q", "documents": documents})
     assert engine.prompts == [("q", document) for document in documents]
+
+
+async def test_a_models_own_limit_per_document_holds_for_rendered_prompts_too(
+    serve: Serve, engine: StubEngine, folder: Path
+) -> None:
+    engine.tokenizer = TOKENIZER
+    limits = {"tokenizer": str(folder), "max_tokens": 300, "max_tokens_per_doc": 5}
+    client = await serve(model={"family": "qwen3-reranker", **limits})
+    document = "the river " * 20
+    response = await client.post("/v2/rerank", json={"query": "q", "documents": [document]})
+    before = len(text_ids(body("q", "").rstrip()))
+    assert engine.prompts == [PREFIX + text_ids(body("q", document))[: before + 5] + SUFFIX]
+    assert "1 of 1 were cut" in response.json()["meta"]["warnings"][0]
