@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import ipaddress
 import logging
 import os
 import socket
@@ -16,6 +15,7 @@ from starlette.routing import Router
 from uvicorn.supervisors import Multiprocess
 
 from gateway import app
+from gateway.auth import is_loopback
 from gateway.settings import Settings, SettingsError, load
 
 # How long requests under way may take to finish after SIGTERM, and how long a quiet connection is kept.
@@ -55,7 +55,7 @@ def _settings() -> Settings:
 
 def _serve(settings: Settings, built: Router | None) -> None:
     host = settings.host
-    if not settings.api_keys and not _is_loopback(host):
+    if not settings.api_keys and not is_loopback(host):
         host = "127.0.0.1"
         print(f"rerank-gateway: no api_keys are set: not listening on {settings.host}", file=sys.stderr)
     listener = _bound(host, settings.port)
@@ -88,13 +88,6 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _bound(host: str, port: int) -> socket.socket:

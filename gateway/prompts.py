@@ -120,7 +120,8 @@ class Qwen3Prompts:
             return Rendered((head + ids + self._suffix,), 0, query_cut)
         if reading.max_chunks_per_doc == 1 or limit < room:
             return Rendered((head + ids[:limit] + self._suffix,), len(ids) - limit, query_cut)
-        texts, cut = chunks(self._text, document, room - self._label, reading)
+        offsets = self._text.encode(document, add_special_tokens=False).offsets
+        texts, cut = chunks(document, offsets, room - self._label, reading)
         pieces = self._text.encode_batch_fast(["<Document>: " + text for text in texts], add_special_tokens=False)
         return Rendered([head + piece.ids[:room] + self._suffix for piece in pieces], cut, query_cut)
 
@@ -192,19 +193,17 @@ class CutText:
             return Rendered((Pair(query, document),), 0, query_cut)
         if reading.max_chunks_per_doc == 1 or limit < room:
             return Rendered((Pair(query, document[: offsets[limit][0]]),), len(offsets) - limit, query_cut)
-        texts, cut = chunks(self._tokenizer, document, room, reading)
+        texts, cut = chunks(document, offsets, room, reading)
         return Rendered([Pair(query, text) for text in texts], cut, query_cut)
 
 
 def prompts_of(model: ModelSettings) -> Prompts:
     """How this model's pairs are written. Raises SettingsError when its tokenizer cannot be had."""
-    if model.family == "cross-encoder" and model.tokenizer is None:
-        return RawText()
     return FAMILIES[model.family](model)
 
 
 FAMILIES: dict[str, Callable[[ModelSettings], Prompts]] = {
-    "cross-encoder": CutText,
+    "cross-encoder": lambda model: RawText() if model.tokenizer is None else CutText(model),
     "qwen3-reranker": Qwen3Prompts,
 }
 
@@ -215,12 +214,12 @@ def _limit(room: int, label: int, reading: Reading) -> int:
     return room if per_doc is None else min(room, label + per_doc)
 
 
-def chunks(tokenizer: Tokenizer, text: str, room: int, reading: Reading) -> tuple[list[str], int]:
+def chunks(text: str, offsets: Sequence[tuple[int, int]], room: int, reading: Reading) -> tuple[list[str], int]:
     """The text in overlapping slices that fit into `room` tokens, and how many tokens no slice holds.
 
+    offsets: where each token of the text begins and ends, in characters.
     A slice is text, read like a document of its own, so that each is scored by the official recipe.
     """
-    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
     total = len(offsets)
     offsets = offsets[: reading.max_tokens_per_doc]
     window = max(1, room - CHUNK_MARGIN)

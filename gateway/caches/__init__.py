@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from gateway.caches.base import Cache, CacheError, CacheStats
+from gateway.caches.base import Cache, CacheError
 from gateway.caches.guarded import GuardedCache
 from gateway.caches.memory import MemoryCache
 from gateway.caches.redis import RedisCache
 from gateway.caches.sqlite import SqliteCache
 from gateway.settings import SettingsError
 
-__all__ = ["Cache", "CacheError", "CacheStats", "cache_of"]
+__all__ = ["Cache", "CacheError", "cache_of"]
 
 DEFAULT_MAX_BYTES = 256 * 1024 * 1024
 DEFAULT_TIMEOUT_S = 0.1
