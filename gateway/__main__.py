@@ -54,10 +54,10 @@ def _settings() -> Settings:
 
 
 def _serve(settings: Settings, built: Router | None) -> None:
-    host = settings.host
-    if not settings.api_keys and not is_loopback(host):
+    host, reached_at = settings.host, settings.published_on or settings.host
+    if not settings.api_keys and not is_loopback(reached_at):
         host = "127.0.0.1"
-        print(f"rerank-gateway: no api_keys are set: not listening on {settings.host}", file=sys.stderr)
+        print(f"rerank-gateway: no api_keys are set: not listening on {reached_at}", file=sys.stderr)
     listener = _bound(host, settings.port)
     at = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     print(f"rerank-gateway: {at}{'' if settings.api_keys else ' (no api_keys: loopback only)'}", file=sys.stderr)

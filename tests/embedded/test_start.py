@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.embedded import weights
+from launch.embedded import packaged, weights
 from launch.embedded.__main__ import quantised_for
 from launch.embedded.encoder import usable_cores
 from launch.embedded.graph import build
@@ -26,7 +26,7 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """An empty stand-in for the package with the weights, found before the installed one."""
-    folder = tmp_path / "path" / weights.PACKAGE
+    folder = tmp_path / "path" / packaged.PACKAGE
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
     return folder

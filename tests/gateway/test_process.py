@@ -90,6 +90,15 @@ async def test_without_keys_it_listens_on_loopback_only_and_says_so(tmp_path: Pa
         assert re.search(r"http://127\.0\.0\.1:\d+ ", await gateway.line_with("http://"))
 
 
+async def test_without_keys_a_container_is_as_open_as_the_address_it_is_published_on(
+    tmp_path: Path, engine: StubEngine
+) -> None:
+    for published_on, listens_on in (("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")):  # noqa: S104
+        file = config(tmp_path, engine, host="0.0.0.0", published_on=published_on)  # noqa: S104
+        async with gateway_process("--config", file) as gateway:
+            assert f"http://{listens_on}:" in await gateway.url()
+
+
 async def test_with_keys_it_listens_where_it_is_told(tmp_path: Path, engine: StubEngine) -> None:
     file = config(tmp_path, engine, host="0.0.0.0", api_keys=["k"])  # noqa: S104 - with a key, and for a moment
     async with gateway_process("--config", file) as gateway:

