@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -48,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything the gateway is told; built once, handed down in pieces.
 
     published_on: the address at which others reach it, where `host` is a container's own.
+    api_keys_file, admin_keys_file: more keys, one a line.
     """
 
     models: dict[str, ModelSettings]
@@ -55,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unknown_model: Literal["default", "error"] = "default"
     api_keys: tuple[str, ...] = ()
     admin_keys: tuple[str, ...] = ()
+    api_keys_file: str = ""
+    admin_keys_file: str = ""
     host: str = "127.0.0.1"
     published_on: str = ""
     port: int = 8000
@@ -80,7 +84,22 @@ def load(text: str, environ: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(raw, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(field_first(str(error))) from None
-    return _checked(settings)
+    return _checked(_with_keys_of_files(settings))
+
+
+def _with_keys_of_files(settings: Settings) -> Settings:
+    """A key of a file counts as one that was named. An empty line, or one that starts with #, holds none."""
+    keys = {}
+    for name in ("api_keys", "admin_keys"):
+        path = getattr(settings, f"{name}_file")
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines() if path else []
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8"
+            raise SettingsError(f"{name}_file: cannot read {path}: {why}") from None
+        found = (line.strip() for line in lines)
+        keys[name] = (*getattr(settings, name), *(key for key in found if key and not key.startswith("#")))
+    return msgspec.structs.replace(settings, **keys)
 
 
 def _override(raw: dict[str, Any], kind: type[msgspec.Struct], environ: Mapping[str, str], prefix: str) -> None:

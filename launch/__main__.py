@@ -59,6 +59,8 @@ def _engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     extra = _words(options.engine_args)
     if options.dry_run:
         return _dry_run(models, model, options, extra, environment)
+    if options.after:
+        engine.wait_for(options.after, screen)
     installed = vllm.find(options.vllm, environment.get("PATH"))
     free = engine.available_memory(installed, environment.get("CUDA_VISIBLE_DEVICES"))
     chosen = engine.prepare(model, models, installed, free, host=options.host, port=options.port, extra=extra)
@@ -164,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="NAME", help="a name of `rerank models`, or a folder with --family")
     command.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: vLLM leaves /score open to everybody")
     command.add_argument("--port", type=int, default=8001, help="default 8001")
+    command.add_argument("--after", metavar="URL", help="start when the engine there is ready: for two on one GPU")
     command.add_argument("--dry-run", action="store_true", help="print the command and stop")
     command.add_argument("--vllm-version", metavar="VERSION", help="with --dry-run: the form for that version")
     _add_engine_options(command)

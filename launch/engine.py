@@ -1,10 +1,13 @@
 """One engine as a program to supervise: which command lines to try, and what the gateway must know of it."""
 
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from launch import memory
 from launch.catalogue import Catalogue, LaunchError, Model
@@ -12,8 +15,11 @@ from launch.command import embedded_command, engine_environment, parse_version, 
 from launch.embedded.packaged import packaged_folder
 from launch.memory import Memory, Plan
 from launch.processes import Attempt, Program
+from launch.screen import Screen
 from launch.supervisor import Policy
 from launch.vllm import Vllm
+
+_NEIGHBOUR_POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,3 +167,20 @@ def refuse_if_taken(host: str, port: int, *, change_with: str) -> None:
         except OSError as error:
             reason = error.strerror or error
             raise LaunchError(f"cannot listen on {host}:{port}: {reason}; choose another with {change_with}") from error
+
+
+def wait_for(url: str, screen: Screen) -> None:
+    """Returns when the engine at `url` is ready, however long that takes: its weights may have to be downloaded.
+
+    Two that start on one GPU would each take the other's memory for its own.
+    """
+    screen.say(f"Waiting for {url} to be ready")
+    while not _is_ready(url):
+        time.sleep(_NEIGHBOUR_POLL_S)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=_NEIGHBOUR_POLL_S, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False

@@ -89,7 +89,9 @@ def front_of(config: Mapping[str, Any], environment: Mapping[str, str]) -> Front
     if not str(port).isdigit():
         raise LaunchError(f"port: {port!r} is not a number")
     host = environment.get("RERANK_HOST") or str(config.get("host", "127.0.0.1"))
-    needs_key = bool(environment.get("RERANK_API_KEYS") or config.get("api_keys"))
+    needs_key = any(
+        environment.get(f"RERANK_{name.upper()}") or config.get(name) for name in ("api_keys", "api_keys_file")
+    )
     if not needs_key and not host.startswith(("127.", "localhost", "::1")):
         host = "127.0.0.1"  # without keys the gateway listens nowhere else, and says so
     return Front(host, int(port) or free_port(), needs_key)

@@ -153,3 +153,15 @@ def test_a_file_that_is_no_tokenizer_is_one_line(tmp_path: Path, content: bytes)
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(SettingsError, match=r"^models\.m\.tokenizer: [^\n]*$"):
         app.build(loaded(models={"m": QWEN | {"tokenizer": str(tmp_path)}}))
+
+
+def test_keys_of_a_file_count_beside_those_that_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# the shop\nfirst\n\n  second  \n")
+    settings = loaded({"RERANK_API_KEYS": "named", "RERANK_API_KEYS_FILE": str(file)})
+    assert (settings.api_keys, settings.admin_keys) == (("named", "first", "second"), ())
+
+
+def test_a_file_of_keys_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^admin_keys_file: cannot read .*No such file"):
+        loaded({"RERANK_ADMIN_KEYS_FILE": str(tmp_path / "none")})

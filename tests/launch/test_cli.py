@@ -5,12 +5,14 @@ import shlex
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from launch.__main__ import main
-from launch.engine import free_port
+from launch.engine import free_port, wait_for
+from launch.screen import Screen
 
 
 def test_models_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,3 +109,26 @@ def test_doctor_fails_when_nobody_answers(capsys: pytest.CaptureFixture[str]) ->
     url = f"http://127.0.0.1:{free_port()}"
     assert main(["doctor", "--gateway", url]) == 1
     assert capsys.readouterr().err == f"rerank: no gateway answers at {url} (ConnectError)\n"
+
+
+def test_an_engine_waits_for_the_one_it_comes_after() -> None:
+    asked: list[int] = []
+
+    class Loading(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(503 if not asked else 200)
+            self.send_response(asked[-1])
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Loading) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            wait_for(f"http://127.0.0.1:{server.server_port}", Screen(StringIO()))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert asked == [503, 200]
