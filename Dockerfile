@@ -9,9 +9,9 @@ WORKDIR /app
 # pip stays out of the images: it installs into an environment that lacks it, and only that is copied.
 FROM base AS gateway-packages
 RUN python3 -m venv --without-pip /opt/venv
-COPY pyproject.toml constraints.txt README.md models.yaml ./
-# Editable: the environment points at /app, where each image puts the code itself.
-RUN --mount=type=cache,target=/root/.cache/pip mkdir gateway launch ui \
+COPY pyproject.toml constraints.txt ./
+# Editable: the environment points at /app, where each image puts the code itself. What pyproject.toml names may be empty.
+RUN --mount=type=cache,target=/root/.cache/pip mkdir gateway launch ui && touch README.md models.yaml \
  && python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet -c constraints.txt -e .
 
 FROM gateway-packages AS embedded-packages
@@ -65,6 +65,7 @@ ENV GRADIO_ANALYTICS_ENABLED=False \
     GRADIO_TEMP_DIR=/tmp/gradio
 HEALTHCHECK --interval=3s --timeout=5s --start-period=120s \
   CMD ["python", "-c", "from urllib.request import urlopen as get; get('http://127.0.0.1:7860/', timeout=4)"]
-ENTRYPOINT ["python", "-m", "ui"]
+# The first key of the file that the gateway has them from, if there is one.
+ENTRYPOINT ["sh", "-c", "key=$(grep -m1 '^[^#]' /run/secrets/api_keys 2>/dev/null); exec python -m ui ${key:+--api-key \"$key\"} \"$@\"", "ui"]
 CMD ["--gateway", "http://gateway:8000", "--host", "0.0.0.0", "--port", "7860"]
 COPY ui ui

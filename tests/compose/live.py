@@ -33,11 +33,14 @@ DEADLINE_S = 30.0
 MB = 1_000_000
 
 
-def docker(*words: str | Path, timeout_s: float = 120, environ: dict[str, str] | None = None) -> str:
+def docker(
+    *words: str | Path, timeout_s: float = 120, environ: dict[str, str] | None = None, stdin: Path = Path(os.devnull)
+) -> str:
     ran = subprocess.run(
         ["docker", *words],
         cwd=REPOSITORY,
         env={**os.environ, **(environ or {})},
+        input=stdin.read_text(),
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -83,7 +86,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[None]:
     print(f"\neverything healthy {time.monotonic() - started_s:.1f} s after `up`")
     yield
     if request.session.testsfailed:
-        print(compose("--profile", "*", "logs", "--no-color", "--tail", "30"))
+        print(compose("--profile", "*", "logs", "--no-color", "--tail", "8"))
     compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
 
 
@@ -209,7 +212,7 @@ def test_ranking_goes_on_without_redis(client: httpx.Client) -> None:
 
 
 def test_stop_under_load_loses_no_request_under_way(client: httpx.Client) -> None:
-    documents = [f"{place}: " + "a few words of a longer document " * 30 for place in range(400)]
+    documents = [f"{place}: " + "a few words of a longer document " * 30 for place in range(150)]
     with ThreadPoolExecutor(8) as pool:
         under_way = [pool.submit(ask, client, documents=documents) for _ in range(8)]
         until(lambda: "rerank_requests_in_flight 8.0" in client.get(f"{API}/metrics").text)
@@ -252,6 +255,26 @@ def test_prometheus_answers_every_query_of_dashboard_and_alerts(client: httpx.Cl
     until(all_answered)
     until(lambda: {rule["health"] for group in asked("rules")["groups"] for rule in group["rules"]} == {"ok"})
     compose("--profile", "observe", "rm", "--stop", "--force", "prometheus")
+
+
+def test_keys_come_from_a_file(tmp_path: Path, client: httpx.Client) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("# of the shop\nsecret-1\n")
+    for path in (tmp_path, keys):
+        path.chmod(0o755)
+    compose("up", "--detach", "--wait", "--no-build", environ={"API_KEYS_FILE": str(keys)})
+    assert ask(client).status_code == 401
+    assert client.post(f"{API}/v2/rerank", json=ASK, headers={"authorization": "Bearer secret-1"}).status_code == 200
+    assert "secret-1" not in compose("config", environ={"API_KEYS_FILE": str(keys)})
+    up()
+
+
+def test_published_beyond_loopback_without_keys_it_refuses_to_be_reached(client: httpx.Client) -> None:
+    compose("up", "--detach", "--no-build", environ={"RERANK_BIND": "0.0.0.0"})  # noqa: S104 - refused, as tested here
+    until(lambda: "not listening on 0.0.0.0" in compose("logs", "gateway"))
+    with pytest.raises(httpx.TransportError):
+        ask(client)
+    up()
 
 
 def test_three_gateways_are_replaced_under_load_unseen() -> None:
