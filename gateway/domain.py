@@ -5,9 +5,45 @@ What is made a hundred times a request is a named tuple: a frozen dataclass take
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.errors import BadRequest
+
+Kind = Literal["image", "video"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words beside a picture or a video."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A picture or video as the caller named it: a `data:` URL, bare base64, or an http(s) URL; not loaded yet.
+
+    where: its field in the caller's request, below the query or the document ("image", "content[1].image_url").
+    """
+
+    kind: Kind
+    url: str
+    where: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A picture or video in memory, as its file's bytes."""
+
+    kind: Kind
+    data: bytes = field(repr=False)
+    where: str = field(default="", compare=False)
+
+
+Part = Text | Link | Blob
+# What is only text stays a plain string: it is most of the traffic. Parts stand in the order in which a model of
+# pictures reads them: videos, pictures, then one text.
+Content = str | tuple[Part, ...]
 
 
 class Pair(NamedTuple):
@@ -17,6 +53,13 @@ class Pair(NamedTuple):
     document: str
 
 
+class MixedPair(NamedTuple):
+    """A pair with a picture or a video on at least one side."""
+
+    query: Content
+    document: Content
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a pair is to be read; with the pair and the engine's identity it decides the score.
@@ -24,11 +67,16 @@ class Reading:
     instruction: the task, for models that take one; None is the model's default.
     max_tokens_per_doc: a document is cut after so many tokens; None cuts only what does not fit.
     max_chunks_per_doc: a document that does not fit is read in up to so many overlapping chunks.
+    fps, max_frames: how a video is sampled. max_pixels: what a picture is scaled down to, and each frame of a video.
+    Absent, they are the model's; pairs of text know nothing of them.
     """
 
     instruction: str | None = None
     max_tokens_per_doc: int | None = None
     max_chunks_per_doc: int = 1
+    fps: float | None = None
+    max_frames: int | None = None
+    max_pixels: int | None = None
 
 
 class Score(NamedTuple):

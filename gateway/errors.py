@@ -15,6 +15,10 @@ class BadRequest(RerankError):
     status = 400
 
 
+class BadMedia(BadRequest):
+    """One picture or video is at fault. The message is the reason; whoever knows its place puts the field before it."""
+
+
 class Unauthorized(RerankError):
     """The caller must bring a key."""
 
