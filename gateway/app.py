@@ -11,21 +11,33 @@ from gateway.auth import Auth
 from gateway.caches import Cache, cache_of
 from gateway.endpoint import Endpoint
 from gateway.engines import Doctor, VllmEngine
+from gateway.media import Media
 from gateway.metrics import Metrics
 from gateway.rerank import Model, Models
 from gateway.scorer import Scorer
 from gateway.settings import ModelSettings, Settings, SettingsError
+from gateway.workshop import Workshop
 
 
-def build(settings: Settings, *, metrics_dir: str | None = None) -> Router:
-    """The ASGI application. Raises SettingsError when a model's tokenizer cannot be had."""
+def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | None = None) -> Router:
+    """The ASGI application, with `media` in place of its own. Raises SettingsError when a tokenizer cannot be had."""
     # The transport without a client around it: no redirect, cookie or proxy is wanted, and a call costs a third less.
     # Each scorer bounds its own calls, so the pool needs no limit.
     transport = AiohttpTransport(limits=httpx.Limits(max_connections=None))
     cache = cache_of(settings.cache)
-    models = {name: _model(name, model, settings, transport, cache) for name, model in settings.models.items()}
+    workshop = Workshop()
+    media = media or Media(settings.media)
+    models = {
+        name: _model(name, model, settings, transport, workshop, cache) for name, model in settings.models.items()
+    }
     endpoint = Endpoint(
-        Models(list(models.values()), models[settings.default_model], strict=settings.unknown_model == "error"),
+        Models(
+            list(models.values()),
+            models[settings.default_model],
+            strict=settings.unknown_model == "error",
+            default_media=models.get(settings.default_media_model),
+        ),
+        media,
         {name: Doctor(model.scorer.engine) for name, model in models.items()},
         cache,
         Auth(settings.api_keys, settings.admin_keys),
@@ -35,8 +47,9 @@ def build(settings: Settings, *, metrics_dir: str | None = None) -> Router:
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        async with transport:
+        async with transport, media:
             yield
+        workshop.close()
         if cache is not None:
             await cache.aclose()
 
@@ -44,10 +57,15 @@ def build(settings: Settings, *, metrics_dir: str | None = None) -> Router:
 
 
 def _model(
-    name: str, model: ModelSettings, settings: Settings, transport: httpx.AsyncBaseTransport, cache: Cache | None
+    name: str,
+    model: ModelSettings,
+    settings: Settings,
+    transport: httpx.AsyncBaseTransport,
+    workshop: Workshop,
+    cache: Cache | None,
 ) -> Model:
     try:
-        engine = VllmEngine(name, model, transport, timeout_s=settings.limits.engine_timeout_s)
+        engine = VllmEngine(name, model, transport, workshop, timeout_s=settings.limits.engine_timeout_s)
     except SettingsError as error:
         raise SettingsError(f"models.{name}.{error}") from None
     scorer = Scorer(engine, cache, max_pairs_waiting=settings.limits.max_pairs_waiting)

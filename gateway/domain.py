@@ -5,6 +5,7 @@ What is made a hundred times a request is a named tuple: a frozen dataclass take
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 from gateway.errors import BadRequest
@@ -12,52 +13,62 @@ from gateway.errors import BadRequest
 Kind = Literal["image", "video"]
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Words beside a picture or a video."""
+class Link(NamedTuple):
+    """A picture or video as the caller named it: a data URL, bare base64 or an address. It has no digest, so no key.
 
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A picture or video as the caller named it: a `data:` URL, bare base64, or an http(s) URL; not loaded yet.
-
-    where: its field in the caller's request, below the query or the document ("image", "content[1].image_url").
+    where: the field it came from, as `.image` or `.content[2]`.
     """
 
     kind: Kind
     url: str
-    where: str = field(default="", compare=False)
+    where: str
 
 
-@dataclass(frozen=True, slots=True)
 class Blob:
-    """A picture or video in memory, as its file's bytes."""
+    """A picture's or video's bytes as they came; equal where kind and bytes are."""
 
-    kind: Kind
-    data: bytes = field(repr=False)
-    where: str = field(default="", compare=False)
+    __slots__ = ("data", "digest", "kind", "where")
+
+    def __init__(self, kind: Kind, data: bytes, where: str) -> None:
+        self.kind, self.data, self.where = kind, data, where
+        self.digest = kind.encode() + blake2b(data, digest_size=16).digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Blob) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
 
-Part = Text | Link | Blob
-# What is only text stays a plain string: it is most of the traffic. Parts stand in the order in which a model of
-# pictures reads them: videos, pictures, then one text.
+Part = str | Link | Blob
+# Text alone is a plain string: it is what most requests hold a hundred times.
 Content = str | tuple[Part, ...]
 
 
 class Pair(NamedTuple):
     """One query and one document: the unit that is scored, cached and billed."""
 
-    query: str
-    document: str
-
-
-class MixedPair(NamedTuple):
-    """A pair with a picture or a video on at least one side."""
-
     query: Content
     document: Content
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The text of each side."""
+        return text_of(self.query), text_of(self.document)
+
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.query, str) and isinstance(self.document, str)
+
+
+def text_of(content: Content) -> str:
+    """Its text, without pictures and videos; there is one piece at most."""
+    return content if isinstance(content, str) else next((part for part in content if isinstance(part, str)), "")
+
+
+def blobs_of(content: Content) -> list[Blob]:
+    """Its pictures and videos, in the order in which the model reads them."""
+    return [] if isinstance(content, str) else [part for part in content if isinstance(part, Blob)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +78,8 @@ class Reading:
     instruction: the task, for models that take one; None is the model's default.
     max_tokens_per_doc: a document is cut after so many tokens; None cuts only what does not fit.
     max_chunks_per_doc: a document that does not fit is read in up to so many overlapping chunks.
-    fps, max_frames: how a video is sampled. max_pixels: what a picture is scaled down to, and each frame of a video.
-    Absent, they are the model's; pairs of text know nothing of them.
+    fps, max_frames: how a video is sampled, per second and at most. max_pixels: of a picture or a frame, at most.
+    Where they are None the model's own hold.
     """
 
     instruction: str | None = None
@@ -95,9 +106,14 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The engine will not read this pair, whoever asks; the rest of the request is ranked without it."""
+    """This pair cannot be read, whoever asks; the rest of the request is ranked without it.
+
+    where: the part of it that cannot, as `.image[1]`; in_query: that part is the query's, and stands in every pair.
+    """
 
     reason: str
+    where: str = ""
+    in_query: bool = False
 
 
 Outcome = Score | Refused
@@ -111,8 +127,8 @@ class RerankRequest:
     returned[i], when asked for, is what the answer says of document i.
     """
 
-    query: str
-    documents: Sequence[str]
+    query: Content
+    documents: Sequence[Content]
     model: str | None = None
     top_n: int | None = None
     reading: Reading = Reading()
@@ -120,6 +136,12 @@ class RerankRequest:
     priority: int = 0
     fresh: bool = False
     returned: Sequence[Mapping[str, object]] | None = None
+
+    @property
+    def links(self) -> list[Link]:
+        """Every picture and video it names, the query's first."""
+        mixed = [content for content in (self.query, *self.documents) if not isinstance(content, str)]
+        return [part for content in mixed for part in content if isinstance(part, Link)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +169,7 @@ class RerankResponse:
 
 def check(request: RerankRequest, *, max_documents: int) -> None:
     """The limits that hold in every dialect. Raises BadRequest with Cohere's own words where it has them."""
-    if not request.query.strip():
+    if not (request.query.strip() if isinstance(request.query, str) else request.query):
         raise BadRequest("invalid request: query must not be empty or be only whitespace")
     if not request.documents:
         raise BadRequest("invalid request: list of documents must not be empty")

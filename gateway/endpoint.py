@@ -21,6 +21,7 @@ from gateway.caches import Cache, CacheError
 from gateway.dialects import RERANK_SEGMENTS, Dialect, dialect_of
 from gateway.engines import Doctor
 from gateway.errors import BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError
+from gateway.media import Media
 from gateway.metrics import Metrics
 from gateway.rerank import Model, Models, rerank
 from gateway.settings import LimitSettings
@@ -64,6 +65,7 @@ class Endpoint:
     def __init__(
         self,
         models: Models,
+        media: Media,
         doctors: dict[str, Doctor],
         cache: Cache | None,
         auth: Auth,
@@ -71,6 +73,7 @@ class Endpoint:
         limits: LimitSettings,
     ) -> None:
         self._models = models
+        self._media = media
         self._doctors = doctors
         self._cache = cache
         self._auth = auth
@@ -154,7 +157,7 @@ class Endpoint:
         if "no-store" in call.http.headers.get("cache-control", ""):
             request = replace(request, fresh=True)
         parsed_s = time.perf_counter()
-        ranking = rerank(request, self._models, max_documents=self._limits.max_documents)
+        ranking = rerank(request, self._models, self._media, max_documents=self._limits.max_documents)
         response = await _while_connected(call.http, ranking)
         self._metrics.ranked(response, len(request.documents))
         if self._cache is not None and not request.fresh:

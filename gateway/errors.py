@@ -16,7 +16,7 @@ class BadRequest(RerankError):
 
 
 class BadMedia(BadRequest):
-    """One picture or video is at fault. The message is the reason; whoever knows its place puts the field before it."""
+    """A picture or a video that cannot be had or read; the message says why, whoever knows the field puts it before."""
 
 
 class Unauthorized(RerankError):

@@ -2,31 +2,76 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tokenizers import Tokenizer
 
-from gateway.domain import Pair, Reading
+from gateway.domain import Blob, Content, Pair, Reading, Refused, blobs_of, text_of
 from gateway.errors import BadRequest
 from gateway.settings import ModelSettings, SettingsError
+from gateway.videos import MAX_FPS
+from gateway.workshop import Ready, Sizes
 
-# The official recipe: https://github.com/QwenLM/Qwen3-Embedding (README, "Qwen3-Reranker with transformers").
-QWEN3_PREFIX = (
+PREFIX = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
     'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
 )
-QWEN3_SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
-QWEN3_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
+
+
+class Recipe(NamedTuple):
+    """An official prompt: PREFIX, head, label with the document, suffix. empty: what stands for a text of nothing."""
+
+    head: str
+    label: str
+    suffix: str
+    instruction: str
+    empty: str = ""
+
+
+# https://github.com/QwenLM/Qwen3-Embedding (README, "Qwen3-Reranker with transformers").
+QWEN3 = Recipe(
+    "<Instruct>: {instruction}\n<Query>: {query}\n",
+    "<Document>: ",
+    "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
+    "Given a web search query, retrieve relevant passages that answer the query",
+)
+# https://github.com/QwenLM/Qwen3-VL-Embedding (src/models/qwen3_vl_reranker.py): no newline before <Query>, no space
+# after the colons, no <think>.
+QWEN3_VL = Recipe(
+    "<Instruct>: {instruction}<Query>:{query}\n",
+    "<Document>:",
+    "<|im_end|>\n<|im_start|>assistant\n",
+    "Given a search query, retrieve relevant candidates that answer the query.",
+    "NULL",
+)
+PIXELS_PER_TOKEN = 32 * 32
 
 # An eighth of a chunk repeats the end of the one before, so that a sentence on the border is whole in one of them.
 CHUNK_OVERLAP = 8
 # A slice of text may encode to a few tokens more than it had inside the whole: words are cut at both ends.
 CHUNK_MARGIN = 8
+# Where texts are joined in a scene, the engine may count a token more than the pieces have apart.
+SCENE_MARGIN = 8
+OFFICIAL_FPS = 1.0
 
-Prompt = list[int] | Pair
+
+class Scene(NamedTuple):
+    """A prompt with pictures or videos, which the engine writes: each side as vLLM's content parts, or plain text.
+
+    tokens: how many the engine will read.
+    """
+
+    instruction: str
+    query: str | Mapping[str, object]
+    document: str | Mapping[str, object]
+    tokens: int
+
+
+Prompt = list[int] | Pair | Scene
 
 
 class Rendered(NamedTuple):
@@ -46,11 +91,13 @@ class Prompts(Protocol):
     fingerprint: str
     """Changes whenever the same pair would be rendered differently."""
     takes_instruction: bool
+    sees: bool
+    """Whether it can write pairs with pictures and videos, by `scene`."""
     probe: tuple[str, list[int]] | None
     """A prompt as text and as the ids the engine's own tokenizer must give for it; None where the server templates."""
 
     def canonical(self, reading: Reading) -> Reading:
-        """The same for all readings that `render` treats alike."""
+        """The same for all readings that `render` treats alike. Raises BadRequest for more than the model's limits."""
 
     def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
         """Whether `render` has so much to do with these that it is worth a thread."""
@@ -66,40 +113,45 @@ class Qwen3Prompts:
     """
 
     takes_instruction = True
+    sees = False
+    recipe = QWEN3
 
     def __init__(self, model: ModelSettings) -> None:
         control, self._text, digest = _tokenizers(model)
-        self._prefix = _ids(control, QWEN3_PREFIX)
-        self._suffix = _ids(control, QWEN3_SUFFIX)
+        self._prefix = _ids(control, PREFIX)
+        self._suffix = _ids(control, self.recipe.suffix)
         # "<Document>:" alone has the ids it has before " text": the space belongs to the word that follows.
         self._label = len(_ids(self._text, "<Document>:"))
         self._max_tokens = model.max_tokens
         self._max_tokens_per_doc = model.max_tokens_per_doc or model.max_tokens
-        self._instruction = model.instruction or QWEN3_INSTRUCTION
+        self._instruction = model.instruction or self.recipe.instruction
         limits = f"{self._max_tokens}/{self._max_tokens_per_doc}"
-        self.fingerprint = _digest(digest, QWEN3_PREFIX, QWEN3_SUFFIX, self._instruction, limits)
-        example = f"<Instruct>: {self._instruction}\n<Query>: a\n<Document>: b"
+        self.fingerprint = _digest(digest, PREFIX, *self.recipe, self._instruction, limits)
+        example = self.recipe.head.format(instruction=self._instruction, query="a") + self.recipe.label + "b"
         self.probe: tuple[str, list[int]] | None = (
-            QWEN3_PREFIX + example + QWEN3_SUFFIX,
+            PREFIX + example + self.recipe.suffix,
             self._prefix + _ids(self._text, example) + self._suffix,
         )
 
     def canonical(self, reading: Reading) -> Reading:
-        return replace(reading, instruction=reading.instruction or self._instruction)
+        instruction = reading.instruction or self._instruction
+        return Reading(instruction, reading.max_tokens_per_doc, reading.max_chunks_per_doc)
 
     def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
         return True
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         instruction = reading.instruction or self._instruction
-        heads = {query: self._head(query, instruction) for query in {pair.query for pair in pairs}}
+        texts = [pair.texts for pair in pairs]
+        heads = {query: self._head(query, instruction) for query in {query for query, _ in texts}}
         # Label and text in one piece: the space after the colon joins the first word.
+        label, empty = self.recipe.label, self.recipe.empty
         pieces = self._text.encode_batch_fast(
-            ["<Document>: " + pair.document for pair in pairs], add_special_tokens=False
+            [label + (document or empty) for _, document in texts], add_special_tokens=False
         )
         return [
-            self._fit(pair.document, piece.ids, *heads[pair.query], reading)
-            for pair, piece in zip(pairs, pieces, strict=True)
+            self._fit(document, piece.ids, *heads[query], reading)
+            for (query, document), piece in zip(texts, pieces, strict=True)
         ]
 
     def _head(self, query: str, instruction: str) -> tuple[list[int], int]:
@@ -108,7 +160,7 @@ class Qwen3Prompts:
         The cut after that last newline is safe: the pre-tokenizer never joins a newline to the `<` that follows.
         """
         query, query_cut = _first_tokens(self._text, query, self._max_tokens // 2)
-        head = self._prefix + _ids(self._text, f"<Instruct>: {instruction}\n<Query>: {query}\n")
+        head = self._prefix + _ids(self._text, self.recipe.head.format(instruction=instruction, query=query))
         if len(head) + self._label + len(self._suffix) >= self._max_tokens:
             raise BadRequest("instruction: too long, it leaves no room for a document")
         return head, query_cut
@@ -122,14 +174,99 @@ class Qwen3Prompts:
             return Rendered((head + ids[:limit] + self._suffix,), len(ids) - limit, query_cut)
         offsets = self._text.encode(document, add_special_tokens=False).offsets
         texts, cut = chunks(document, offsets, room - self._label, reading)
-        pieces = self._text.encode_batch_fast(["<Document>: " + text for text in texts], add_special_tokens=False)
+        label = self.recipe.label
+        pieces = self._text.encode_batch_fast([label + text for text in texts], add_special_tokens=False)
         return Rendered([head + piece.ids[:room] + self._suffix for piece in pieces], cut, query_cut)
+
+
+class Qwen3VlPrompts(Qwen3Prompts):
+    """Qwen3-VL-Reranker: a pair of texts as token ids; one with pictures or videos as a scene, cut but never chunked.
+
+    The engine's own tokenizer reads a scene's text and obeys control tokens in it, so those are broken here.
+    """
+
+    sees = True
+    recipe = QWEN3_VL
+
+    def __init__(self, model: ModelSettings) -> None:
+        super().__init__(model)
+        self._limits = Sizes(model.max_pixels, MAX_FPS, model.max_frames, model.max_video_s)
+        added = sorted((token.content for token in self._text.get_added_tokens_decoder().values()), key=len)
+        self._control = re.compile("|".join(map(re.escape, reversed(added))))
+        self._template_tokens = len(self._prefix) + len(self._suffix)
+
+    def canonical(self, reading: Reading) -> Reading:
+        sizes = self.sizes(reading)
+        return replace(
+            super().canonical(reading), fps=sizes.fps, max_frames=sizes.max_frames, max_pixels=sizes.max_pixels
+        )
+
+    def sizes(self, reading: Reading) -> Sizes:
+        """How this request's media are read. Raises BadRequest for more than the server's limits."""
+        limits = self._limits
+        for name in ("fps", "max_frames", "max_pixels"):
+            asked, limit = getattr(reading, name), getattr(limits, name)
+            if asked is not None and asked > limit:
+                raise BadRequest(f"invalid request: {name}: at most {limit:g}")
+        return Sizes(
+            reading.max_pixels or limits.max_pixels,
+            reading.fps or OFFICIAL_FPS,
+            reading.max_frames or limits.max_frames,
+            limits.max_video_s,
+        )
+
+    def scene(self, pair: Pair, ready: Mapping[Blob, Ready], reading: Reading) -> Rendered | Refused:
+        """The pair as the engine gets it: each side's media, then its text, cut to fit beside them."""
+        instruction = self._harmless(reading.instruction or self._instruction)
+        query, query_cut = _first_tokens(self._text, self._harmless(text_of(pair.query)), self._max_tokens // 2)
+        head = self._template_tokens + len(
+            _ids(self._text, self.recipe.head.format(instruction=instruction, query=query))
+        )
+        media = sum(self._tokens_of(ready[blob]) for side in pair for blob in blobs_of(side))
+        room = self._max_tokens - head - media - self._label - SCENE_MARGIN
+        if room < 0:
+            return Refused(f"its pictures and videos take {media} tokens, the model reads {self._max_tokens} in all")
+        limit = min(room, self._max_tokens_per_doc, reading.max_tokens_per_doc or room)
+        text, cut = _first_tokens(self._text, self._harmless(text_of(pair.document)), limit)
+        document = len(
+            _ids(self._text, self.recipe.label + (text if blobs_of(pair.document) else text or self.recipe.empty))
+        )
+        scene = Scene(
+            instruction,
+            self._side(pair.query, query, ready),
+            self._side(pair.document, text, ready),
+            head + media + document,
+        )
+        return Rendered((scene,), cut, query_cut)
+
+    def _side(self, content: Content, text: str, ready: Mapping[Blob, Ready]) -> str | Mapping[str, object]:
+        blobs = blobs_of(content)
+        if not blobs:
+            return text or self.recipe.empty
+        parts: list[Mapping[str, object]] = [
+            {"type": f"{blob.kind}_url", f"{blob.kind}_url": {"url": ready[blob].url}} for blob in blobs
+        ]
+        return {"content": [*parts, {"type": "text", "text": text}] if text else parts}
+
+    def _harmless(self, text: str) -> str:
+        """With a zero-width space inside each control token, which then is plain text to any tokenizer."""
+        return self._control.sub(lambda found: found[0][0] + "\u200b" + found[0][1:], text)
+
+    def _tokens_of(self, made: Ready) -> int:
+        """A picture's or a video's tokens: its squares, in their marks; a video's frames by two, each with its time."""
+        squares = made.width * made.height // PIXELS_PER_TOKEN
+        if not made.seconds:
+            return squares + 2
+        seconds = [*made.seconds, *made.seconds[-1:]][: (len(made.seconds) + 1) // 2 * 2]
+        times = [(first + last) / 2 for first, last in zip(seconds[::2], seconds[1::2], strict=True)]
+        return sum(squares + 2 + len(_ids(self._text, f"<{time_s:.1f} seconds>")) for time_s in times)
 
 
 class RawText:
     """Pairs as they are, for a server that knows its model's prompt and how to cut it."""
 
     takes_instruction = False
+    sees = False
     fingerprint = "raw"
     probe: tuple[str, list[int]] | None = None
 
@@ -147,6 +284,7 @@ class CutText:
     """Pairs as text for a server that knows its model's prompt, cut here by that model's tokenizer to what fits."""
 
     takes_instruction = False
+    sees = False
     probe: tuple[str, list[int]] | None = None
 
     def __init__(self, model: ModelSettings) -> None:
@@ -156,21 +294,22 @@ class CutText:
         self.fingerprint = _digest(digest, str(model.max_tokens), str(model.max_tokens_per_doc))
 
     def canonical(self, reading: Reading) -> Reading:
-        return replace(reading, instruction=None)
+        return Reading(None, reading.max_tokens_per_doc, reading.max_chunks_per_doc)
 
     def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
         """Not what is sure to fit: a token is at least a byte of UTF-8, a character at most four."""
         limit = min(self._max_tokens // 2, _limit(self._max_tokens_per_doc, 0, reading))
-        return max(len(text) for pair in pairs for text in pair) * 4 > limit
+        return max(len(text) for pair in pairs for text in pair.texts) * 4 > limit
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         if not self.tokenizes(pairs, reading):
             return [Rendered((pair,)) for pair in pairs]
-        queries = {query: self._query(query) for query in {pair.query for pair in pairs}}
-        pieces = self._tokenizer.encode_batch([pair.document for pair in pairs], add_special_tokens=False)
+        texts = [pair.texts for pair in pairs]
+        queries = {query: self._query(query) for query in {query for query, _ in texts}}
+        pieces = self._tokenizer.encode_batch([document for _, document in texts], add_special_tokens=False)
         return [
-            self._fit(pair.document, piece.offsets, *queries[pair.query], reading)
-            for pair, piece in zip(pairs, pieces, strict=True)
+            self._fit(document, piece.offsets, *queries[query], reading)
+            for (query, document), piece in zip(texts, pieces, strict=True)
         ]
 
     def _query(self, query: str) -> tuple[str, int, int]:
@@ -205,6 +344,7 @@ def prompts_of(model: ModelSettings) -> Prompts:
 FAMILIES: dict[str, Callable[[ModelSettings], Prompts]] = {
     "cross-encoder": lambda model: RawText() if model.tokenizer is None else CutText(model),
     "qwen3-reranker": Qwen3Prompts,
+    "qwen3-vl-reranker": Qwen3VlPrompts,
 }
 
 

@@ -1,12 +1,26 @@
-"""The path of a request: check limits, choose the model, score pairs, rank, and say what was left out."""
+"""The path of a request: check limits, choose the model, load media, score pairs, rank, and say what was left out."""
 
+import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from gateway.domain import Outcome, Refused, RerankRequest, RerankResponse, Score, check, rank
-from gateway.errors import BadRequest, NotFound
-from gateway.scorer import Scorer
+from gateway.domain import (
+    Blob,
+    Content,
+    Link,
+    Outcome,
+    Refused,
+    RerankRequest,
+    RerankResponse,
+    Score,
+    check,
+    rank,
+)
+from gateway.errors import BadMedia, BadRequest, NotFound
+from gateway.media import Media
+from gateway.scorer import Scored, Scorer
 
 WARNED_DOCUMENTS = 10
 
@@ -28,6 +42,7 @@ class Models:
     models: Sequence[Model]
     default: Model
     strict: bool
+    default_media: Model | None = None
     _by_name: Mapping[str, Model] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -42,22 +57,34 @@ class Models:
             raise NotFound(f"model '{name}' not found, make sure the correct model ID was used")
         return model
 
-    def serving(self, name: str | None) -> Model:
-        """Whoever answers for this name. Raises NotFound when `strict` and there is none."""
-        if not name:
-            return self.default
-        if self.strict:
-            return self.named(name)
-        return self._by_name.get(name.strip().lower(), self.default)
+    def serving(self, name: str | None, *, media: str = "") -> Model:
+        """Whoever answers for this name; media: the first picture's field, where there are any.
+
+        Raises NotFound when `strict` and there is none, BadRequest when whom it names cannot see.
+        """
+        known = self.named(name) if name and self.strict else self._by_name.get((name or "").strip().lower())
+        if not media:
+            return known or self.default
+        if known is not None and known.scorer.engine.sees:
+            return known
+        if self.default_media is None:
+            raise BadRequest(
+                f"invalid request: {media}: the models here read text only, "
+                "Qwen3-VL-Reranker reads pictures and videos too (`rerank up --profile vision`)"
+            )
+        if known is not None:
+            raise BadRequest(
+                f"invalid request: {media}: {known.name} reads text only, {self.default_media.name} reads pictures too"
+            )
+        return self.default_media
 
 
-async def rerank(request: RerankRequest, models: Models, *, max_documents: int) -> RerankResponse:
+async def rerank(request: RerankRequest, models: Models, media: Media, *, max_documents: int) -> RerankResponse:
     """The answer to a request. Raises whatever of `errors` stands in its way."""
     check(request, max_documents=max_documents)
-    model = models.serving(request.model)
-    scored = await model.scorer.score(
-        request.query, request.documents, request.reading, priority=request.priority, fresh=request.fresh
-    )
+    links = request.links
+    model = models.serving(request.model, media=_field_of_first(request) if links else "")
+    scored = await _score(request, model.scorer) if not links else await _score_loaded(request, model.scorer, media)
     outcomes = scored.outcomes
     scores = _scores(outcomes, strict=request.strict)
     _, tokens, chunks, cuts, query_cuts = (sum(column) for column in zip(*scores, strict=True))
@@ -80,12 +107,82 @@ async def rerank(request: RerankRequest, models: Models, *, max_documents: int) 
     )
 
 
+async def _score(request: RerankRequest, scorer: Scorer) -> Scored:
+    return await scorer.score(
+        request.query, request.documents, request.reading, priority=request.priority, fresh=request.fresh
+    )
+
+
+async def _score_loaded(request: RerankRequest, scorer: Scorer, media: Media) -> Scored:
+    """As `_score`, with every link loaded first, each once; a document whose picture cannot be had is refused."""
+    started_s = time.perf_counter()
+    urls = list(dict.fromkeys(link.url for link in request.links))
+    loaded = dict(zip(urls, await asyncio.gather(*(_load(media, url) for url in urls)), strict=True))
+    query = _resolved(request.query, loaded)
+    if isinstance(query, Refused):
+        raise BadRequest(f"invalid request: query{query.where}: {query.reason}")
+    documents = [_resolved(document, loaded) for document in request.documents]
+    readable = [document for document in documents if not isinstance(document, Refused)]
+    seconds = {"media": time.perf_counter() - started_s}
+    if not readable:
+        return Scored([one for one in documents if isinstance(one, Refused)], 0, 0, seconds)
+    scored = await _score(replace(request, query=query, documents=readable), scorer)
+    outcomes = iter(scored.outcomes)
+    return replace(
+        scored,
+        outcomes=[one if isinstance(one, Refused) else next(outcomes) for one in documents],
+        seconds=seconds | scored.seconds,
+    )
+
+
+async def _load(media: Media, url: str) -> bytes | BadMedia:
+    try:
+        return await media.load(url)
+    except BadMedia as reason:
+        return reason
+
+
+def _resolved(content: Content, loaded: Mapping[str, bytes | BadMedia]) -> Content | Refused:
+    """The content with bytes in place of links, or why it has none."""
+    if isinstance(content, str):
+        return content
+    parts: list[str | Link | Blob] = []
+    for part in content:
+        if isinstance(part, Link):
+            found = loaded[part.url]
+            if isinstance(found, BadMedia):
+                return Refused(str(found), part.where)
+            parts.append(Blob(part.kind, found, part.where))
+        else:
+            parts.append(part)
+    return tuple(parts)
+
+
+def _field_of_first(request: RerankRequest) -> str:
+    """Where the first picture or video stands, as the caller wrote it."""
+    fields = [("query", request.query), *((f"documents[{i}]", one) for i, one in enumerate(request.documents))]
+    return next(
+        where + part.where
+        for where, content in fields
+        if not isinstance(content, str)
+        for part in content
+        if isinstance(part, Link)
+    )
+
+
 def _scores(outcomes: Sequence[Outcome], *, strict: bool) -> list[Score]:
     """What was scored. Raises BadRequest for what was refused if the caller is strict, or if nothing is left."""
     scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]
-    if len(scores) < len(outcomes) and (strict or not scores):
-        index, refused = next((i, one) for i, one in enumerate(outcomes) if isinstance(one, Refused))
-        raise BadRequest(f"documents[{index}]: {refused.reason}")
+    if len(scores) == len(outcomes):
+        return scores
+    refused = [(index, one) for index, one in enumerate(outcomes) if isinstance(one, Refused)]
+    # The query stands in every pair: what is wrong with it is wrong with all, and no ranking is left.
+    for _, one in refused:
+        if one.in_query:
+            raise BadRequest(f"invalid request: query{one.where}: {one.reason}")
+    if strict or not scores:
+        index, one = refused[0]
+        raise BadRequest(f"documents[{index}]{one.where}: {one.reason}")
     return scores
 
 
@@ -105,8 +202,8 @@ def _cut(scores: Sequence[Score], documents: int, tokens: int, query_tokens: int
 def _refused(outcomes: Sequence[Outcome], count: int) -> Iterator[str]:
     if count == 0:
         return
-    refused = ((index, one.reason) for index, one in enumerate(outcomes) if isinstance(one, Refused))
-    for index, reason in islice(refused, WARNED_DOCUMENTS):
-        yield f"documents[{index}]: not scored, {reason}"
+    refused = ((index, one) for index, one in enumerate(outcomes) if isinstance(one, Refused))
+    for index, one in islice(refused, WARNED_DOCUMENTS):
+        yield f"documents[{index}]{one.where}: not scored, {one.reason}"
     if count > WARNED_DOCUMENTS:
         yield f"documents: {count - WARNED_DOCUMENTS} more were not scored"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.caches import Cache
-from gateway.domain import Outcome, Pair, Reading, Score
+from gateway.domain import Blob, Content, Outcome, Pair, Reading, Score
 from gateway.engines import Engine
 from gateway.errors import TooManyPairs
 from gateway.turns import Turns
@@ -63,7 +63,7 @@ class Scorer:
         self._landed_s = 0.0
 
     async def score(
-        self, query: str, documents: Sequence[str], reading: Reading, *, priority: int = 0, fresh: bool = False
+        self, query: Content, documents: Sequence[Content], reading: Reading, *, priority: int = 0, fresh: bool = False
     ) -> Scored:
         """Raises TooManyPairs at once rather than queue without bound, and what the engine raises."""
         started_s = time.perf_counter()
@@ -170,21 +170,28 @@ class Scorer:
         self._landed_s = now_s
 
 
-def pair_keys(identity: str, reading: Reading, query: str, documents: Sequence[str]) -> list[bytes]:
+def pair_keys(identity: str, reading: Reading, query: Content, documents: Sequence[Content]) -> list[bytes]:
     """A 16-byte key per document. Whatever changes the pair's score changes its key, and nothing else does."""
     prefix = hashlib.blake2b(digest_size=16)
     limits = f"{reading.max_tokens_per_doc}/{reading.max_chunks_per_doc}"
-    for text in (identity, reading.instruction or "", limits, query):
-        data = text.encode()
+    sizes = f"{reading.fps}/{reading.max_frames}/{reading.max_pixels}".encode()
+    for content in (identity, reading.instruction or "", limits, query):
+        data = content.encode() if isinstance(content, str) else _mixed(content, sizes)
         # Each field is preceded by its length: else ("ab", "c") and ("a", "bc") could be one key, and one caller get
         # another's score. The document comes last and needs none.
         prefix.update(len(data).to_bytes(8, "little") + data)
     keys = []
     for document in documents:
         digest = prefix.copy()
-        digest.update(document.encode())
+        digest.update(document.encode() if isinstance(document, str) else _mixed(document, sizes))
         keys.append(digest.digest())
     return keys
+
+
+def _mixed(content: Content, sizes: bytes) -> bytes:
+    """A content's parts and how media are read. No text is taken for one: 0xFF is in no UTF-8."""
+    fields = [part.digest if isinstance(part, Blob) else str(part).encode() for part in content]
+    return b"\xff" + b"".join(len(field).to_bytes(8, "little") + field for field in (sizes, *fields))
 
 
 def _packed(outcomes: Iterable[tuple[bytes, Outcome]]) -> dict[bytes, bytes]:

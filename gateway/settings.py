@@ -22,9 +22,11 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_tokens: the longest prompt the engine reads. max_tokens_per_doc: what it reads of one document, where that is
     less than would fit (embedding models read query and document apart).
+    max_pixels: of a picture; the official 1800 patches of 32 x 32, or fewer for speed. max_frames, max_video_s: of a
+    video. All three are what a request may ask for at most.
     """
 
-    family: Literal["cross-encoder", "qwen3-reranker"]
+    family: Literal["cross-encoder", "qwen3-reranker", "qwen3-vl-reranker"]
     engine: str
     hub: str | None = None
     revision: str | None = None
@@ -34,6 +36,23 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_tokens_per_doc: int | None = None
     aliases: tuple[str, ...] = ()
     instruction: str | None = None
+    max_pixels: int = 1800 * 32 * 32
+    max_frames: int = 64
+    max_video_s: float = 30.0
+
+
+class MediaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether and from where pictures and videos are fetched, and what one may cost.
+
+    fetch: off (only data URLs are read), public (any address of the open internet) or listed (only from `hosts`,
+    names that may be of this network). max_bytes: of one file.
+    """
+
+    fetch: Literal["off", "public", "listed"] = "off"
+    hosts: tuple[str, ...] = ()
+    max_bytes: int = 32 * 1024 * 1024
+    timeout_s: float = 10.0
+    max_fetches: int = 8
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     models: dict[str, ModelSettings]
     default_model: str = ""
+    default_media_model: str = ""
     unknown_model: Literal["default", "error"] = "default"
     api_keys: tuple[str, ...] = ()
     admin_keys: tuple[str, ...] = ()
@@ -65,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: int = 1
     cache: str = "memory://"
     limits: LimitSettings = LimitSettings()
+    media: MediaSettings = MediaSettings()
 
 
 def load(text: str, environ: Mapping[str, str]) -> Settings:
@@ -105,17 +126,17 @@ def _with_keys_of_files(settings: Settings) -> Settings:
 def _override(raw: dict[str, Any], kind: type[msgspec.Struct], environ: Mapping[str, str], prefix: str) -> None:
     for field in msgspec.structs.fields(kind):
         variable = prefix + field.name.upper()
-        if field.type is LimitSettings:
-            limits = raw.setdefault(field.name, {}) or {}
-            if isinstance(limits, dict):  # else the conversion says what is wrong with it
-                raw[field.name] = dict(limits)
-                _override(raw[field.name], LimitSettings, environ, variable + "_")
+        if field.type in (LimitSettings, MediaSettings):
+            nested = raw.setdefault(field.name, {}) or {}
+            if isinstance(nested, dict):  # else the conversion says what is wrong with it
+                raw[field.name] = dict(nested)
+                _override(raw[field.name], field.type, environ, variable + "_")
         elif variable in environ:
             raw[field.name] = _value(field.name, environ[variable])
 
 
 def _value(name: str, text: str) -> Any:
-    if name in ("api_keys", "admin_keys"):
+    if name in ("api_keys", "admin_keys", "hosts"):
         return [key.strip() for key in text.split(",") if key.strip()]
     if name == "models":
         try:
@@ -131,9 +152,12 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError("models: name at least one")
     for name, model in settings.models.items():
         _check_model(f"models.{name}", model)
-    for name, number in msgspec.structs.asdict(settings.limits).items():
-        if not 0 < number < math.inf:  # false for NaN too
-            raise SettingsError(f"limits.{name}: must be a number above 0")
+    for group in ("limits", "media"):
+        for name, number in msgspec.structs.asdict(getattr(settings, group)).items():
+            if isinstance(number, int | float) and not 0 < number < math.inf:  # false for NaN too
+                raise SettingsError(f"{group}.{name}: must be a number above 0")
+    if settings.media.fetch == "listed" and not settings.media.hosts:
+        raise SettingsError("media.hosts: name the hosts that media.fetch: listed may ask")
     if not 0 <= settings.port <= 65535:
         raise SettingsError("port: must be between 0 and 65535")
     if settings.workers < 1:
@@ -145,7 +169,18 @@ def _checked(settings: Settings) -> Settings:
     default = settings.default_model or next(iter(settings.models))
     if default not in settings.models:
         raise SettingsError(f"default_model: no model is called {default!r}")
-    return msgspec.structs.replace(settings, default_model=default)
+    return msgspec.structs.replace(
+        settings, default_model=default, default_media_model=_media_default(settings, default)
+    )
+
+
+def _media_default(settings: Settings, default: str) -> str:
+    """Who reads pictures where the request does not say: as set, else the default model, else the first that can."""
+    reading = [name for name, model in settings.models.items() if model.family == "qwen3-vl-reranker"]
+    named = settings.default_media_model
+    if named and named not in reading:
+        raise SettingsError(f"default_media_model: no model called {named!r} reads pictures")
+    return named or (default if default in reading else next(iter(reading), ""))
 
 
 def _check_names(models: Mapping[str, ModelSettings]) -> None:
@@ -160,9 +195,9 @@ def _check_names(models: Mapping[str, ModelSettings]) -> None:
 def _check_model(where: str, model: ModelSettings) -> None:
     if not model.engine.startswith(("http://", "https://")):
         raise SettingsError(f"{where}.engine: expected an http:// or https:// URL")
-    if model.family == "qwen3-reranker" and not (model.tokenizer or model.hub):
+    if model.family != "cross-encoder" and not (model.tokenizer or model.hub):
         raise SettingsError(f"{where}.tokenizer: the family {model.family} needs one, a folder or a hub id")
-    for name in ("max_tokens", "max_tokens_per_doc"):
+    for name in ("max_tokens", "max_tokens_per_doc", "max_pixels", "max_frames", "max_video_s"):
         number = getattr(model, name)
         if number is not None and number < 1:
             raise SettingsError(f"{where}.{name}: must be at least 1")

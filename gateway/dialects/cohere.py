@@ -1,18 +1,21 @@
 """Cohere's Rerank API, v1 and v2, as its real clients speak it: generous in what it reads, exact in what it writes."""
 
 from collections.abc import Mapping
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import msgspec
 import yaml
 
-from gateway.domain import Reading, RerankRequest, RerankResponse
+from gateway.domain import Content, Kind, Link, Reading, RerankRequest, RerankResponse
 from gateway.errors import BadRequest, RerankError, field_first
 
 # libyaml's writer where PyYAML was built with it: 10,000 documents of ten fields in 2 s instead of 12.
 YamlDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-MEDIA = ("image", "video")
+# In the order in which the official recipe puts them before the text.
+MEDIA: tuple[Kind, ...] = ("video", "image")
+# What content parts are called by vLLM's, OpenAI's and Qwen's clients.
+PARTS: dict[str, Kind] = {"image_url": "image", "video_url": "video", "image": "image", "video": "video"}
 MAX_CHUNKS = 10_000
 
 Document = str | dict[str, Any]
@@ -30,6 +33,9 @@ class Body(msgspec.Struct):
     return_documents: bool | None = None
     max_tokens_per_doc: int | None = None
     max_chunks_per_doc: int | None = None
+    fps: float | None = None
+    max_frames: int | None = None
+    max_pixels: int | None = None
     instruction: str | None = None
     instruct: str | None = None
     strict: bool | None = None
@@ -119,9 +125,9 @@ class Cohere:
             raise BadRequest(f"invalid json syntax: {_json_fault(error)}") from None
         returned = [_returned(document) for document in asked.documents] if asked.return_documents else None
         return RerankRequest(
-            query=_text(asked.query, None, "query"),
+            query=_content(asked.query, None, "query"),
             documents=[
-                one if isinstance(one, str) else _text(one, asked.rank_fields, f"documents[{index}]")
+                one if isinstance(one, str) else _content(one, asked.rank_fields, f"documents[{index}]")
                 for index, one in enumerate(asked.documents)
             ],
             model=asked.model or None,
@@ -155,10 +161,12 @@ class Cohere:
         return msgspec.json.encode(ErrorBody(request_id, str(error), str(error)))
 
     def _reading(self, asked: Body) -> Reading:
-        for field in ("max_tokens_per_doc", "max_chunks_per_doc"):
+        for field in ("max_tokens_per_doc", "max_chunks_per_doc", "max_frames", "max_pixels"):
             value = getattr(asked, field)
             if value is not None and value < 1:
                 raise BadRequest(f"invalid request: {field}: must be at least 1")
+        if asked.fps is not None and not 0 < asked.fps < inf:
+            raise BadRequest("invalid request: fps: must be above 0")
         if asked.max_chunks_per_doc and asked.max_chunks_per_doc * len(asked.documents) > MAX_CHUNKS:
             raise BadRequest(
                 "invalid request: number of total max chunks (number of documents * max chunks per doc) "
@@ -170,6 +178,9 @@ class Cohere:
             # The default bends to the limit instead of refusing what the caller never asked for.
             asked.max_chunks_per_doc
             or max(1, min(self._max_chunks_per_doc, MAX_CHUNKS // max(1, len(asked.documents)))),
+            asked.fps,
+            asked.max_frames,
+            asked.max_pixels,
         )
 
 
@@ -184,17 +195,23 @@ def _top_n(asked: Body) -> int | None:
     return top_n if top_n is not None and top_n > 0 else None
 
 
-def _text(document: Document, rank_fields: list[str] | None, where: str) -> str:
-    """What the model reads: the text, or the fields that matter, in order. Raises BadRequest for what has no text."""
+def _content(document: Document, rank_fields: list[str] | None, where: str) -> Content:
+    """What the model reads: text and media, or the fields that matter, in order. Raises BadRequest for other shapes."""
     if isinstance(document, str):
         return document
     if rank_fields:
         return "\n".join(_plain(document[field]) for field in rank_fields if document.get(field) is not None)
     if isinstance(document.get("content"), list):
-        return _parts_text(document["content"], where)
-    for medium in MEDIA:
-        if document.get(medium) is not None and document.keys() <= {"text", *MEDIA}:
-            raise BadRequest(f"invalid request: {where}.{medium}: this model reads text only")
+        return _mixed(*_read_parts(document["content"], where))
+    # A product record may well have a field called image: only what has nothing else is a picture.
+    if document.keys() <= {"text", *MEDIA} and any(document.get(kind) is not None for kind in MEDIA):
+        texts = [_plain(text) for text in _listed(document.get("text"))]
+        links = [
+            _link(kind, source, where, f".{kind}[{place}]" if isinstance(document[kind], list) else f".{kind}")
+            for kind in MEDIA
+            for place, source in enumerate(_listed(document.get(kind)))
+        ]
+        return _mixed(texts, links)
     text = document.get("text")
     if text is not None:
         return _plain(text)
@@ -202,12 +219,40 @@ def _text(document: Document, rank_fields: list[str] | None, where: str) -> str:
     return _yaml(fields) if fields else ""
 
 
-def _parts_text(parts: list[Any], where: str) -> str:
-    """vLLM's and OpenAI's content parts, as long as they are text."""
+def _read_parts(parts: list[Any], where: str) -> tuple[list[str], list[Link]]:
+    """vLLM's and OpenAI's content parts."""
+    texts: list[str] = []
+    links: list[Link] = []
     for index, part in enumerate(parts):
-        if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-            raise BadRequest(f"invalid request: {where}.content[{index}]: this model reads text only")
-    return "\n".join(part["text"] for part in parts)
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text" and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif kind in PARTS:
+            links.append(_link(PARTS[kind], part.get(kind), where, f".content[{index}]"))
+        else:
+            raise BadRequest(f"invalid request: {where}.content[{index}]: expected a text, image_url or video_url part")
+    return texts, links
+
+
+def _mixed(texts: list[str], links: list[Link]) -> Content:
+    """Videos, then pictures, then the text, as the official recipe orders them."""
+    text = "\n".join(texts)
+    if not links:
+        return text
+    return (*(link for kind in MEDIA for link in links if link.kind == kind), *([text] if text else []))
+
+
+def _link(kind: Kind, source: Any, where: str, field: str) -> Link:
+    url = source.get("url") if isinstance(source, dict) else source
+    if not isinstance(url, str):
+        raise BadRequest(f"invalid request: {where}{field}: expected a data URL, base64 or an http(s) URL")
+    return Link(kind, url, field)
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def _plain(value: Any) -> str:

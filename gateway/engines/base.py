@@ -1,10 +1,11 @@
 """What an engine is to the gateway: something that scores pairs, and can say what it is and how it does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain import Outcome, Pair, Reading
+from gateway.domain import Blob, Outcome, Pair, Reading
+from gateway.workshop import Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Engine(Protocol):
     incarnation: int
     """Grows each time the engine stops answering: what was checked before must be checked again."""
     takes_instruction: bool
+    sees: bool
+    """Whether it reads pictures and videos; `count` is for those that do."""
     real_weights: bool
     """False for a model without a hub id: nobody knows what it should find relevant."""
     min_version: tuple[int, int, int]
@@ -33,10 +36,13 @@ class Engine(Protocol):
     """A rendered prompt and the ids the engine's tokenizer must give for it; None where the server templates."""
 
     def canonical(self, reading: Reading) -> Reading:
-        """The same for all readings that this engine reads alike: they share their scores."""
+        """The same for all readings that this engine reads alike: they share their scores. Raises BadRequest."""
 
     async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
         """One outcome per pair, in order."""
+
+    async def count(self, pair: Pair, ready: Mapping[Blob, Ready]) -> tuple[int, int, float]:
+        """A pair's tokens as the gateway counts them and as the engine does, and its score."""
 
     async def tokenize(self, text: str) -> Tokens: ...
 

@@ -1,5 +1,6 @@
 """Whether an engine's scores can be trusted: a wrong prompt answers with status 200 too, so ask before serving."""
 
+import asyncio
 import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from gateway.domain import Pair, Reading, Refused, Score
 from gateway.engines.base import Engine
 from gateway.errors import EngineNonsense, RerankError
+from gateway.workshop import examples
 
 # bf16 engines move a score by up to 0.0165 with the batch (measured against float32); more is another prompt.
 STABLE_WITHIN = 0.03
@@ -44,6 +46,7 @@ class Doctor:
                 await _check("version", self._version()),
                 await _check("token ids", self._token_ids()),
                 await _check("scores", self._scores()),
+                *([await _check("pictures", self._pictures())] if self._engine.sees else []),
             ]
             if not all(check.passed for check in deep):
                 return [alive, *deep]
@@ -91,6 +94,23 @@ class Doctor:
                 "wrong weights, classification override or template"
             )
         return f"stable within {spread:.4f}, related above unrelated by {margin:.3f}"
+
+    async def _pictures(self) -> str:
+        """Other limits of pixels or frames than the gateway's give other scores, and show in the tokens."""
+        counted = [
+            await self._engine.count(Pair("a red picture", tuple(ready)), ready)
+            for ready in await asyncio.to_thread(examples)
+        ]
+        for ours, engines, _ in counted:
+            if ours != engines:
+                raise EngineNonsense(
+                    f"the engine reads {engines} tokens where a picture or video and its prompt have {ours}: "
+                    "start it with `rerank engine`, whose flags and template the scores depend on"
+                )
+        (_, _, red), (_, _, blue), *_rest = counted
+        if red == blue:
+            raise EngineNonsense("a red picture and a blue one score alike: the engine does not see them")
+        return f"tokens of {len(counted)} pictures and videos are equal"
 
 
 async def _check(name: str, run: Awaitable[str]) -> Check:

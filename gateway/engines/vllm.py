@@ -1,9 +1,9 @@
-"""vLLM's JSON: the only file that changes when vLLM does. Text goes to `/score`, token ids to `/classify`."""
+"""vLLM's JSON: the only file that changes when vLLM does. Token ids go to `/classify`, text and scenes to `/score`."""
 
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,12 @@ import aiohttp
 import httpx
 import msgspec
 
-from gateway.domain import Outcome, Pair, Reading, Refused, Score
+from gateway.domain import Blob, Outcome, Pair, Reading, Refused, Score, blobs_of
 from gateway.engines.base import Tokens
-from gateway.errors import BadRequest, EngineNonsense, EngineTimeout, EngineUnavailable
-from gateway.prompts import Prompt, Rendered, prompts_of
+from gateway.errors import BadMedia, BadRequest, EngineNonsense, EngineTimeout, EngineUnavailable
+from gateway.prompts import Prompt, Qwen3VlPrompts, Rendered, Scene, prompts_of
 from gateway.settings import ModelSettings
+from gateway.workshop import Ready, Workshop
 
 log = logging.getLogger("gateway")
 
@@ -25,6 +26,10 @@ NO_OVERRIDE = "it is served without the classification override, start it with `
 PROBE_TIMEOUT_S = 5.0
 # A call's whole time is bounded where it is made; this is for an engine whose machine is gone.
 EXTENSIONS = {"timeout": {"connect": 5.0}}
+# Scenes of one call: a picture takes up to 7 MB in it, a video some 20, and the engine holds all of them at once.
+SCENES_PER_CALL = 16
+MEGABYTES = {"image": 7, "video": 20}
+MEGABYTES_PER_CALL = 64
 
 
 class _Usage(msgspec.Struct):
@@ -80,6 +85,16 @@ def _score_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
     }
 
 
+def _scene_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    scenes = [prompt for prompt in prompts if isinstance(prompt, Scene)]
+    queries = [scene.query for scene in scenes]
+    return {
+        "instruction": scenes[0].instruction,
+        "queries": queries[0] if all(query == queries[0] for query in queries) else queries,
+        "documents": [scene.document for scene in scenes],
+    }
+
+
 def _classify_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
     return {"input": prompts}
 
@@ -106,10 +121,13 @@ class _Wire:
     min_version: tuple[int, int, int]
 
 
-WIRES = {
-    "cross-encoder": _Wire("/score", _score_body, _scores, (0, 0, 0)),
-    "qwen3-reranker": _Wire("/classify", _classify_body, _probabilities, (0, 15, 1)),
+# By the type of a prompt. `instruction` came to /score with 0.22: before, it is ignored and the scores are others.
+WIRES: dict[type, _Wire] = {
+    Pair: _Wire("/score", _score_body, _scores, (0, 0, 0)),
+    list: _Wire("/classify", _classify_body, _probabilities, (0, 15, 1)),
+    Scene: _Wire("/score", _scene_body, _scores, (0, 22, 0)),
 }
+SPEAKS = {"cross-encoder": (Pair,), "qwen3-reranker": (list,), "qwen3-vl-reranker": (list, Scene)}
 
 
 class VllmEngine:
@@ -119,27 +137,82 @@ class VllmEngine:
     """
 
     def __init__(
-        self, name: str, model: ModelSettings, transport: httpx.AsyncBaseTransport, *, timeout_s: float
+        self,
+        name: str,
+        model: ModelSettings,
+        transport: httpx.AsyncBaseTransport,
+        workshop: Workshop,
+        *,
+        timeout_s: float,
     ) -> None:
         self._name = name
         self._url = model.engine.rstrip("/").removesuffix("/v1")  # which OpenAI's clients want there, and vLLM does not
         self._transport = transport
+        self._workshop = workshop
         self._timeout_s = timeout_s
         self._prompts = prompts_of(model)
-        self._wire = WIRES[model.family]
         self._answers = True
         self.incarnation = 0
         self.real_weights = model.hub is not None
-        self.min_version = self._wire.min_version
+        self.min_version = max(WIRES[kind].min_version for kind in SPEAKS[model.family])
         self.max_tokens = model.max_tokens
         self.probe = self._prompts.probe
         self.takes_instruction = self._prompts.takes_instruction
+        self.sees = self._prompts.sees
         self.identity = repr((name, model.hub, model.revision, model.dtype, self._prompts.fingerprint))
 
     def canonical(self, reading: Reading) -> Reading:
         return self._prompts.canonical(reading)
 
     async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
+        if not self.sees or all(pair.is_text for pair in pairs):
+            return await self._score_texts(pairs, reading)
+        texts = [pair for pair in pairs if pair.is_text]
+        outcomes = dict(zip(texts, await self._score_texts(texts, reading), strict=True)) if texts else {}
+        for group in _groups([pair for pair in pairs if not pair.is_text]):
+            outcomes |= await self._score_scenes(group, reading)
+        return [outcomes[pair] for pair in pairs]
+
+    async def count(self, pair: Pair, ready: Mapping[Blob, Ready]) -> tuple[int, int, float]:
+        """A scene's tokens as the gateway counts them and as the engine does, and its score. Raises BadRequest."""
+        assert isinstance(self._prompts, Qwen3VlPrompts)
+        rendered = self._prompts.scene(pair, ready, Reading())
+        assert isinstance(rendered, Rendered)
+        try:
+            scores, usage = await self._called(rendered.prompts)
+        except _PromptRefused as refusal:
+            raise EngineNonsense(f"a plain picture: {refusal}") from None
+        ours = sum(prompt.tokens for prompt in rendered.prompts if isinstance(prompt, Scene))
+        return ours, (usage.prompt_tokens or 0) if usage else 0, scores[0][1]
+
+    async def _score_scenes(self, pairs: Sequence[Pair], reading: Reading) -> dict[Pair, Outcome]:
+        assert isinstance(self._prompts, Qwen3VlPrompts)
+        blobs = list(dict.fromkeys(blob for pair in pairs for side in pair for blob in blobs_of(side)))
+        sizes = self._prompts.sizes(reading)
+        made = await asyncio.gather(*(self._workshop.ready(blob, sizes) for blob in blobs), return_exceptions=True)
+        ready: dict[Blob, Ready] = {}
+        bad: dict[Blob, str] = {}
+        for blob, one in zip(blobs, made, strict=True):
+            if isinstance(one, Ready):
+                ready[blob] = one
+            elif isinstance(one, BadMedia):
+                bad[blob] = str(one)
+            else:
+                raise one
+        outcomes: dict[Pair, Outcome] = {pair: refused for pair in pairs if (refused := _unreadable(pair, bad))}
+        left = [pair for pair in pairs if pair not in outcomes]
+        scene = self._prompts.scene
+        scenes = await asyncio.to_thread(lambda: [scene(pair, ready, reading) for pair in left])
+        outcomes |= {pair: one for pair, one in zip(left, scenes, strict=True) if isinstance(one, Refused)}
+        written = {pair: one for pair, one in zip(left, scenes, strict=True) if isinstance(one, Rendered)}
+        if written:
+            results = await self._ask([prompt for one in written.values() for prompt in one.prompts])
+            outcomes |= {
+                pair: _outcome(one, [result]) for (pair, one), result in zip(written.items(), results, strict=True)
+            }
+        return outcomes
+
+    async def _score_texts(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
         if self._prompts.tokenizes(pairs, reading):
             rendered = await asyncio.to_thread(self._prompts.render, pairs, reading)
         else:
@@ -180,20 +253,29 @@ class VllmEngine:
             return [*await self._ask(prompts[:middle]), *await self._ask(prompts[middle:])]
 
     async def _call(self, prompts: Sequence[Prompt]) -> list[Score]:
-        with _sensible():
-            scores, usage = self._wire.read(await self._post(self._wire.path, self._wire.body(prompts)))
-        scores.sort()
-        if [index for index, _ in scores] != list(range(len(prompts))):
-            raise EngineNonsense(f"the engine was asked for {len(prompts)} scores and did not give each once")
-        if not all(-1.01 <= score <= 1.01 for _, score in scores):  # false for NaN too; bf16 overshoots 1 a little
-            raise EngineNonsense("the engine gave a score outside 0..1: it must apply the model's activation")
+        scores, usage = await self._called(prompts)
         return [
             Score(min(max(score, 0.0), 1.0), tokens)
             for (_, score), tokens in zip(scores, _tokens(prompts, usage), strict=True)
         ]
 
+    async def _called(self, prompts: Sequence[Prompt]) -> tuple[list[tuple[int, float]], _Usage | None]:
+        """Each prompt's score by its place, and what the engine read. All prompts are of one type."""
+        wire = WIRES[type(prompts[0])]
+        with _sensible():
+            scores, usage = wire.read(await self._post(wire.path, wire.body(prompts)))
+        scores.sort()
+        if [index for index, _ in scores] != list(range(len(prompts))):
+            raise EngineNonsense(f"the engine was asked for {len(prompts)} scores and did not give each once")
+        if not all(-1.01 <= score <= 1.01 for _, score in scores):  # false for NaN too; bf16 overshoots 1 a little
+            raise EngineNonsense("the engine gave a score outside 0..1: it must apply the model's activation")
+        return scores, usage
+
     async def _post(self, path: str, body: dict[str, Any]) -> bytes:
-        content = msgspec.json.encode(body)
+        if "documents" in body:  # pictures: some ms a megabyte
+            content = await asyncio.to_thread(msgspec.json.encode, body)
+        else:
+            content = msgspec.json.encode(body)
         reply = await self._send("POST", path, content, self._timeout_s)
         if reply.status_code == 200:
             return reply.content
@@ -233,6 +315,30 @@ class VllmEngine:
             self.incarnation += 1
 
 
+def _groups(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
+    """Pairs in calls of a bounded size, each distinct picture and video counted once a call."""
+    group: list[Pair] = []
+    blobs: set[Blob] = set()
+    for pair in pairs:
+        more = blobs.union(*(blobs_of(side) for side in pair))
+        if group and (len(group) == SCENES_PER_CALL or sum(MEGABYTES[blob.kind] for blob in more) > MEGABYTES_PER_CALL):
+            yield group
+            group, more = [], set().union(*(blobs_of(side) for side in pair))
+        group.append(pair)
+        blobs = more
+    if group:
+        yield group
+
+
+def _unreadable(pair: Pair, bad: Mapping[Blob, str]) -> Refused | None:
+    """Why a pair cannot be read: its first picture or video that cannot."""
+    for side, in_query in ((pair.query, True), (pair.document, False)):
+        for blob in blobs_of(side):
+            if blob in bad:
+                return Refused(bad[blob], blob.where, in_query)
+    return None
+
+
 def _outcome(rendered: Rendered, results: Sequence[Score | Refused]) -> Outcome:
     """A pair's prompts, one or one per chunk, as one outcome: the best chunk counts, all are paid for."""
     if len(results) == 1 and not rendered.cut and not rendered.query_cut:
@@ -252,7 +358,7 @@ def _outcome(rendered: Rendered, results: Sequence[Score | Refused]) -> Outcome:
 def _tokens(prompts: Sequence[Prompt], usage: _Usage | None) -> list[int]:
     """Per prompt: exact for token ids; for text an equal share of what the engine counted, exact in the sum."""
     if not isinstance(prompts[0], Pair):
-        return [len(prompt) for prompt in prompts if not isinstance(prompt, Pair)]
+        return [prompt.tokens if isinstance(prompt, Scene) else len(prompt) for prompt in prompts]
     total = (usage.prompt_tokens or usage.total_tokens or 0) if usage else 0
     share, rest = divmod(total, len(prompts))
     return [share + (place < rest) for place in range(len(prompts))]

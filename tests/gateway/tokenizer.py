@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from gateway.prompts import QWEN3_INSTRUCTION, QWEN3_PREFIX, QWEN3_SUFFIX
+from gateway.prompts import PREFIX, QWEN3
 
 # Source: tokenizer.json and tokenizer_config.json of Qwen/Qwen3-Reranker-0.6B; ADDED has "special": false there.
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]
@@ -15,7 +15,7 @@ WORDS = (
 )
 # Enough text for merges within words, across spaces and newlines, and within letters of several bytes.
 TEXT = [
-    *(QWEN3_PREFIX, QWEN3_SUFFIX, f"<Instruct>: {QWEN3_INSTRUCTION}\n<Query>: what is\n<Document>: it is\n\n"),
+    *(PREFIX, QWEN3.suffix, f"<Instruct>: {QWEN3.instruction}\n<Query>: what is\n<Document>: it is\n\n"),
     "The capital of France is Paris; which city is the largest of them all, and where does the river run?",
     "如何重置我的密码？打开设置，然后点击忘记密码。 Où est la bibliothèque? 🚗🚗  def main():\n    return yes\n",
 ]

@@ -1,0 +1,236 @@
+"""Any short video as the model reads it: frames by time, upright, scaled, in a lossless clip that keeps their times."""
+
+import bisect
+import io
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+from av.video.stream import VideoStream
+from PIL import Image
+
+from gateway.errors import BadMedia
+from gateway.pictures import scaled, scaled_size
+from gateway.sniff import what
+
+# Named, since a demuxer that FFmpeg would guess (a playlist) may open files and addresses that the video names.
+DEMUXERS = {"video/mp4": "mov", "video/quicktime": "mov", "video/webm": "matroska"}
+CODECS = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg4")
+MAX_FRAME_PIXELS = 8192 * 4352
+MAX_FRAMES_PER_S = 240
+MAX_DECODE_S = 20.0
+# The official bounds: 768 tokens a frame, ten such frames for a whole clip, and four frames where there are so many.
+# https://github.com/QwenLM/Qwen3-VL-Embedding/blob/main/src/models/qwen3_vl_reranker.py
+MAX_PIXELS_PER_FRAME = 768 * 32 * 32
+MAX_PIXELS_PER_CLIP = 10 * MAX_PIXELS_PER_FRAME
+MIN_PIXELS_PER_FRAME = 4 * 32 * 32
+MIN_FRAMES = 4
+# vLLM takes every frame of a clip only well below its own 30 frames a second.
+MAX_FPS = 15.0
+
+
+class Clip(NamedTuple):
+    """A lossless AVI (UtVideo) of the chosen frames, whose rate is theirs: frame i was shown at `seconds[i]`.
+
+    An AVI because vLLM's own form for chosen frames, `data:video/jpeg`, has no rate and would give all times wrong.
+    """
+
+    avi: bytes
+    seconds: tuple[float, ...]
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What a look at every packet tells: when each frame is shown, in ticks, sorted, and how long all of them take."""
+
+    shown: Sequence[int]
+    tick_s: Fraction
+    duration_s: float
+
+
+def prepare(data: bytes, *, fps: float, max_frames: int, max_seconds: float, max_pixels: int | None = None) -> Clip:
+    """Raises BadMedia: not a video, cut off, too long, too large."""
+    deadline_s = time.monotonic() + MAX_DECODE_S
+    with _translated(data), _opened(data) as container:
+        index = _indexed(container, max_seconds)
+        rate, ticks = _chosen(index, min(fps, MAX_FPS), max_frames)
+        frames = _decoded(container, set(ticks), deadline_s)
+        if len(frames) < len(set(ticks)):  # an open group's first frames need the group before
+            frames = _decoded(container, set(ticks), deadline_s, everything=True)
+        if len(frames) < len(set(ticks)):
+            raise BadMedia("the video is cut off or broken")
+        images = [frames[tick] for tick in ticks]
+        limit = min(max_pixels or MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_CLIP // len(images))
+        size = scaled_size(
+            *images[0].size, min_pixels=MIN_PIXELS_PER_FRAME, max_pixels=max(limit, MIN_PIXELS_PER_FRAME)
+        )
+        small = {tick: scaled(image, size) for tick, image in frames.items()}
+        avi = _written([small[tick] for tick in ticks], rate)
+    return Clip(avi, tuple(float(place / rate) for place in range(len(ticks))), *size)
+
+
+def plain(width: int, height: int, *, frames: int, fps: float) -> Clip:
+    """A clip of one color; both sides multiples of 32."""
+    rate = Fraction(fps)
+    avi = _written([Image.new("RGB", (width, height), "green")] * frames, rate)
+    return Clip(avi, tuple(float(place / rate) for place in range(frames)), width, height)
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[av.container.InputContainer]:
+    demuxer = DEMUXERS.get(what(data))
+    if demuxer is None:
+        raise BadMedia(f"not a video (got {what(data)})")
+    with av.open(io.BytesIO(data), "r", format=demuxer, metadata_errors="ignore") as container:
+        if not container.streams.video:
+            raise BadMedia("there is no video in it")
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        if context.name not in CODECS and context.codec.canonical_name not in CODECS:
+            raise BadMedia(f"video in {context.codec.canonical_name}: {', '.join(CODECS)} are read")
+        if not 0 < context.width * context.height <= MAX_FRAME_PIXELS:
+            raise BadMedia(f"frames of {context.width} x {context.height} pixels are too large")
+        stream.thread_type = "AUTO"
+        yield container
+
+
+def _indexed(container: av.container.InputContainer, max_seconds: float) -> _Index:
+    """A pass over the packets, none decoded: a minute of video takes some ms."""
+    stream = container.streams.video[0]
+    tick_s = stream.time_base or Fraction(1, 1000)
+    most = int(max_seconds * MAX_FRAMES_PER_S) + 1
+    shown: list[int] = []
+    last_ticks = 0
+    for packet in container.demux(stream):
+        if packet.size == 0:
+            continue  # the flush at the end
+        if packet.is_corrupt or packet.pts is None:
+            raise BadMedia("the video is cut off or broken")
+        if packet.is_discard:
+            continue  # before the first shown frame, or after the last, by the file's edit list
+        shown.append(packet.pts)
+        if len(shown) > most or (packet.pts - shown[0]) * tick_s > max_seconds + 1:
+            break
+        last_ticks = packet.duration or last_ticks
+    if not shown:
+        raise BadMedia("the video has no frames")
+    first = shown[0]
+    shown.sort()
+    if len(shown) > 1 and not last_ticks:
+        last_ticks = (shown[-1] - shown[0]) // (len(shown) - 1)
+    duration_s = float((shown[-1] - shown[0] + last_ticks) * tick_s)
+    if duration_s > max_seconds * (1 + 1e-3) + 0.1:
+        declared_s = max(duration_s, _declared_s(container))
+        raise BadMedia(f"lasts {declared_s:.1f} s: at most {max_seconds:g} s are read")
+    if len(shown) > most:
+        raise BadMedia(f"over {MAX_FRAMES_PER_S} frames a second")
+    if _declared_s(container) - duration_s - float((shown[0] - min(first, 0)) * tick_s) > max(1.0, duration_s / 20):
+        raise BadMedia("the video is cut off")
+    if stream.frames > len(shown) + max(2, stream.frames // 20):
+        raise BadMedia("the video is cut off")
+    return _Index(shown, tick_s, duration_s)
+
+
+def _declared_s(container: av.container.InputContainer) -> float:
+    stream = container.streams.video[0]
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
+
+
+def _chosen(index: _Index, fps: float, max_frames: int) -> tuple[Fraction, list[int]]:
+    """The rate, and for each moment the frame then shown, by its tick. At least two: the model reads them by two."""
+    seconds = max(index.duration_s, 1e-3)
+    count = math.ceil(seconds * fps - 1e-6)
+    rate = Fraction(fps).limit_denominator(1000)
+    enough = max(2, min(MIN_FRAMES, len(index.shown), max_frames))
+    if not enough <= count <= max_frames:
+        count = min(max(count, enough), max_frames)
+        rate = min(Fraction(count / seconds).limit_denominator(1000), Fraction(MAX_FPS))
+    start = index.shown[0]
+    moments = [start + place / rate / index.tick_s for place in range(count)]
+    return rate, [
+        index.shown[max(0, bisect.bisect_right(index.shown, moment + Fraction(1, 2)) - 1)] for moment in moments
+    ]
+
+
+def _decoded(
+    container: av.container.InputContainer, wanted: set[int], deadline_s: float, *, everything: bool = False
+) -> dict[int, Image.Image]:
+    """The frames shown at these ticks, as far as they can be decoded.
+
+    What no wanted frame should need is left out unless `everything` is asked for: whole groups, unreferenced frames.
+    """
+    container.seek(0, backward=True)
+    stream = container.streams.video[0]
+    context = stream.codec_context
+    found: dict[int, Image.Image] = {}
+    for group in _groups(container, everything=everything):
+        left = {packet.pts for packet in group} & wanted
+        if not left:
+            continue
+        context.flush_buffers()
+        for packet in [*group, None]:
+            if time.monotonic() > deadline_s:
+                raise BadMedia("the video takes too long to decode")
+            if packet is not None:
+                context.skip_frame = "DEFAULT" if everything or packet.pts in wanted else "NONREF"
+            for frame in context.decode(packet):
+                if (tick := frame.pts) is not None and tick in left:
+                    found[tick] = _upright(frame)
+                    left.discard(tick)
+            if not left:
+                break
+    return found
+
+
+def _groups(container: av.container.InputContainer, *, everything: bool) -> Iterator[list["av.Packet[VideoStream]"]]:
+    """The packets from one key frame to before the next, decodable without the others; or everything as one group."""
+    group: list[av.Packet[VideoStream]] = []
+    for packet in container.demux(container.streams.video[0]):
+        if packet.size == 0:
+            continue
+        if packet.is_keyframe and group and not everything:
+            yield group
+            group = []
+        group.append(packet)
+    if group:
+        yield group
+
+
+def _upright(frame: av.VideoFrame) -> Image.Image:
+    if frame.width * frame.height > MAX_FRAME_PIXELS:
+        raise BadMedia(f"frames of {frame.width} x {frame.height} pixels are too large")
+    image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+
+
+def _written(images: Sequence[Image.Image], rate: Fraction) -> bytes:
+    out = io.BytesIO()
+    with av.open(out, "w", format="avi") as container:
+        stream = container.add_stream("utvideo", rate=rate)
+        stream.width, stream.height = images[0].size
+        stream.pix_fmt = "gbrp"
+        for place, image in enumerate(images):
+            frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]
+            frame.pts = place
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return out.getvalue()
+
+
+@contextmanager
+def _translated(data: bytes) -> Iterator[None]:
+    try:
+        yield
+    except BadMedia:
+        raise
+    except (av.FFmpegError, ValueError, OverflowError, MemoryError, ZeroDivisionError, TypeError, AttributeError):
+        raise BadMedia(f"the video ({what(data)}) is cut off or broken") from None

@@ -1,0 +1,108 @@
+"""Makes pictures and clips ready for an engine: in threads, each distinct one once, within a bounded memory."""
+
+import asyncio
+import base64
+from collections import OrderedDict
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gateway import pictures, videos
+from gateway.domain import Blob
+
+# Each may hold a decoded picture of 64 megapixels.
+WORKERS = 4
+KEPT_BYTES = 192 * 1024 * 1024
+MIN_PIXELS = 4 * 32 * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How media are read: pixels of a picture or frame, and a video's frames per second, frames, and seconds."""
+
+    max_pixels: int
+    fps: float
+    max_frames: int
+    max_video_s: float
+
+
+class Ready(NamedTuple):
+    """What the engine is sent, as a data URL, and what it will see: pixels, and the second of each frame."""
+
+    url: str
+    width: int
+    height: int
+    seconds: tuple[float, ...] = ()
+
+
+class Workshop:
+    """Remembers the last things it made, so that a query's picture is made once for all slices of its documents."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="media")
+        self._made: OrderedDict[Hashable, asyncio.Future[Ready]] = OrderedDict()
+        self._bytes = 0
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def ready(self, blob: Blob, sizes: Sizes) -> Ready:
+        """Raises BadMedia."""
+        key = (blob.digest, sizes)
+        made = self._made.get(key)
+        if made is None:
+            made = asyncio.get_running_loop().run_in_executor(self._threads, make, blob, sizes)
+            self._made[key] = made
+            made.add_done_callback(lambda done: self._keep(key, done))
+        else:
+            self._made.move_to_end(key)
+        # Shielded: a caller that leaves must not end what another waits for.
+        return await asyncio.shield(made)
+
+    def _keep(self, key: Hashable, made: "asyncio.Future[Ready]") -> None:
+        if made.cancelled() or made.exception() is not None:
+            self._made.pop(key, None)
+            return
+        self._bytes += len(made.result().url)
+        while self._bytes > KEPT_BYTES and len(self._made) > 1:
+            oldest = next(iter(self._made))
+            if not self._made[oldest].done():
+                break
+            self._bytes -= len(self._made.pop(oldest).result().url)
+
+
+def make(blob: Blob, sizes: Sizes) -> Ready:
+    """Raises BadMedia."""
+    if blob.kind == "image":
+        picture = pictures.prepare(blob.data, min_pixels=MIN_PIXELS, max_pixels=sizes.max_pixels)
+        return Ready(_data_url("image/bmp", picture.bmp), picture.width, picture.height)
+    clip = videos.prepare(
+        blob.data,
+        fps=sizes.fps,
+        max_frames=sizes.max_frames,
+        max_seconds=sizes.max_video_s,
+        max_pixels=sizes.max_pixels,
+    )
+    return Ready(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)
+
+
+def _data_url(mime: str, data: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def examples() -> tuple[dict[Blob, Ready], ...]:
+    """What an engine is examined with: two pictures that differ in color alone, a large one, and a clip.
+
+    Sizes that any other limits of pixels or frames than the official ones would change, and so the tokens.
+    """
+    red, blue = (pictures.plain(64, 64, color) for color in ("red", "blue"))
+    large = pictures.plain(1600, 1152, "red")
+    clip = videos.plain(384, 384, frames=20, fps=4)
+    return (
+        *(
+            {Blob("image", one.bmp, ""): Ready(_data_url("image/bmp", one.bmp), one.width, one.height)}
+            for one in (red, blue, large)
+        ),
+        {Blob("video", clip.avi, ""): Ready(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)},
+    )
