@@ -13,11 +13,12 @@ from PIL import Image, ImageOps
 from gateway.errors import BadMedia
 from gateway.sniff import what
 
+Image.init()  # every plug-in now: `open` would look for a format's by a KeyError, from several threads
 pi_heif.register_heif_opener(thumbnails=False)
 # Pillow's own guard warns once a process and knows no limit of ours: `_opened` looks at the size before any pixel.
 Image.MAX_IMAGE_PIXELS = None
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "HEIF")
 MAX_SOURCE_PIXELS = 64_000_000
 STRIPS_FROM_PIXELS = 4_000_000
 STRIPS = 4

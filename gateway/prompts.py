@@ -57,6 +57,7 @@ CHUNK_MARGIN = 8
 # Where texts are joined in a scene, the engine may count a token more than the pieces have apart.
 SCENE_MARGIN = 8
 OFFICIAL_FPS = 1.0
+VIDEO_MARKS = 2
 
 
 class Scene(NamedTuple):
@@ -219,25 +220,27 @@ class Qwen3VlPrompts(Qwen3Prompts):
         """The pair as the engine gets it: each side's media, then its text, cut to fit beside them."""
         instruction = self._harmless(reading.instruction or self._instruction)
         query, query_cut = _first_tokens(self._text, self._harmless(text_of(pair.query)), self._max_tokens // 2)
-        head = self._template_tokens + len(
-            _ids(self._text, self.recipe.head.format(instruction=instruction, query=query))
-        )
         media = sum(self._tokens_of(ready[blob]) for side in pair for blob in blobs_of(side))
-        room = self._max_tokens - head - media - self._label - SCENE_MARGIN
+        fixed = media + self._tokens_around(pair, instruction, query, "")
+        room = self._max_tokens - fixed - SCENE_MARGIN
         if room < 0:
             return Refused(f"its pictures and videos take {media} tokens, the model reads {self._max_tokens} in all")
         limit = min(room, self._max_tokens_per_doc, reading.max_tokens_per_doc or room)
         text, cut = _first_tokens(self._text, self._harmless(text_of(pair.document)), limit)
-        document = len(
-            _ids(self._text, self.recipe.label + (text if blobs_of(pair.document) else text or self.recipe.empty))
-        )
-        scene = Scene(
-            instruction,
-            self._side(pair.query, query, ready),
-            self._side(pair.document, text, ready),
-            head + media + document,
-        )
-        return Rendered((scene,), cut, query_cut)
+        tokens = media + self._tokens_around(pair, instruction, query, text)
+        sides = self._side(pair.query, query, ready), self._side(pair.document, text, ready)
+        return Rendered((Scene(instruction, *sides, tokens),), cut, query_cut)
+
+    def _tokens_around(self, pair: Pair, instruction: str, query: str, document: str) -> int:
+        """Tokens of a scene's whole prompt but its media, at which its text is split as by any control token."""
+        before, after = self.recipe.head.split("{query}")
+        pieces = [before.format(instruction=instruction)]
+        for side, text in ((pair.query, query + after + self.recipe.label), (pair.document, document)):
+            if blobs_of(side):
+                pieces.append(text)
+            else:
+                pieces[-1] += text or self.recipe.empty
+        return self._template_tokens + sum(len(_ids(self._text, piece)) for piece in pieces)
 
     def _side(self, content: Content, text: str, ready: Mapping[Blob, Ready]) -> str | Mapping[str, object]:
         blobs = blobs_of(content)
@@ -259,7 +262,8 @@ class Qwen3VlPrompts(Qwen3Prompts):
             return squares + 2
         seconds = [*made.seconds, *made.seconds[-1:]][: (len(made.seconds) + 1) // 2 * 2]
         times = [(first + last) / 2 for first, last in zip(seconds[::2], seconds[1::2], strict=True)]
-        return sum(squares + 2 + len(_ids(self._text, f"<{time_s:.1f} seconds>")) for time_s in times)
+        # The marks around the whole video are those of transformers 5.10 and newer; older ones leave them out.
+        return VIDEO_MARKS + sum(squares + 2 + len(_ids(self._text, f"<{time_s:.1f} seconds>")) for time_s in times)
 
 
 class RawText:
