@@ -122,10 +122,6 @@ def oldest_vllm(model: Model) -> str:
 
 def refuse_what_the_gateway_cannot_serve(model: Model, vllm: Vllm | None) -> None:
     """Raises LaunchError for a model or a vLLM that the gateway in front of it would not get right."""
-    if model.family == "qwen3-vl-reranker":
-        raise LaunchError(
-            f"the gateway ranks text only so far: `rerank engine {model.name}` serves it through vLLM's API"
-        )
     needed = oldest_vllm(model)
     if vllm and model.engine == "vllm" and parse_version(vllm.version) < parse_version(needed):
         raise LaunchError(f"the gateway needs vLLM {needed} or later for {model.name}, and this is {vllm.version}")

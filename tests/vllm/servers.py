@@ -46,7 +46,7 @@ class Engine:
 
 
 @contextlib.contextmanager
-def vllm(name: str, model: TinyModel, chat_template: Path | None = None) -> Iterator[Engine]:
+def vllm(name: str, model: TinyModel | TinyVlModel, chat_template: Path | None = None) -> Iterator[Engine]:
     """`vllm serve` over `model`, ready to answer; 20 to 60 s to start, 1.6 GB."""
     port = free_port()
     command = [
@@ -111,7 +111,7 @@ def gateway(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(config))
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "gateway", "--config", file]
+    command: list[str | Path] = [sys.executable, "-m", "gateway", "--config", file]
     with running(name, command, f"{url}/readyz", within_s=ready_within_s):
         yield url
 

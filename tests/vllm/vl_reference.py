@@ -140,7 +140,7 @@ def scaled(encoded: str, max_pixels: int) -> Any:
     from PIL import Image
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
-    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    image: Image.Image = Image.open(io.BytesIO(base64.b64decode(encoded)))
     if image.mode == "RGBA":
         white = Image.new("RGB", image.size, (255, 255, 255))
         white.paste(image, mask=image.split()[3])
