@@ -72,8 +72,11 @@ def test_pictures_get_the_official_limits_and_the_tied_weights_their_work_around
         '{"architectures":["Qwen3VLForSequenceClassification"],'
         f'"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true{text_config}}}'
     )
-    assert _value(command, "--mm-processor-kwargs") == '{"min_pixels":4096,"max_pixels":1843200}'
-    assert _value(command, "--media-io-kwargs") == '{"video":{"fps":1,"max_frames":64}}'
+    assert _value(command, "--mm-processor-kwargs") == (
+        '{"images_kwargs":{"min_pixels":4096,"max_pixels":1843200},'
+        '"videos_kwargs":{"do_sample_frames":false,"do_resize":false}}'
+    )
+    assert _value(command, "--media-io-kwargs") == '{"video":{"fps":30,"max_frames":768}}'
     assert _value(command, "--chat-template") == str(TEMPLATES / "qwen3_vl_reranker.jinja")
 
 
