@@ -4,20 +4,28 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 ARGS ?=
 
+# $(call debian,PROGRAM,WHAT IS TESTED WITH IT): installs the package of that name, as root; else says so.
+debian = @command -v $(1) >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && timeout 300 apt-get update -qq \
+	    && timeout 600 apt-get install -y -qq --no-install-recommends $(1) >/dev/null; } \
+	  || echo "!!! SKIPPED: install $(1) to test $(2)" >&2
+
 .PHONY: up test bench lint format lock clean
 
 up: .venv/.run
 	$(BIN)/rerank up $(ARGS)
 
 # The Cohere SDKs that clash with ours, and vLLM's CPU build (2 minutes and 3.5 GB the first time), each get their
-# own environment; redis-server comes from Debian's package. Where one cannot be had its tests say so and are skipped.
+# own environment; redis-server and Chromium come from Debian's packages. Where one cannot be had its tests say so and
+# are skipped. The browser's tests are a run of their own, behind the others: Chromium has hung where nothing else does.
+# SIGINT lets pytest say how far it came.
 test: .venv/.test
-	@command -v redis-server >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } \
-	  || echo "!!! SKIPPED: install redis-server to test the shared cache" >&2
+	$(call debian,redis-server,the shared cache)
+	$(call debian,chromium,the studio in a browser)
 	$(BIN)/python -m tests.sdk.provision
 	$(BIN)/python tests/vllm/provision.py
-	$(BIN)/pytest $(ARGS)
+	$(if $(ARGS),$(BIN)/pytest $(ARGS),timeout -s INT -k 30 2400 $(BIN)/pytest --durations=15 --ignore=tests/ui)
+	$(if $(ARGS),,.ci/browser)
 
 # Speed beside LiteLLM and vLLM alone, within 10 minutes: wrk comes from Debian's package.
 bench: .venv/.test
