@@ -119,12 +119,28 @@ class Refused:
 Outcome = Score | Refused
 
 
+class Span(NamedTuple):
+    """A stretch of a document that scores well on its own: `[start, end)` in Unicode code points."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpansAsked:
+    """Which spans a caller wants of every document returned: those above the threshold, so many at most."""
+
+    threshold: float
+    max_spans: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class RerankRequest:
     """What any dialect asks for.
 
     priority: 0 is served first. fresh: neither read from the cache nor kept in it.
-    returned[i], when asked for, is what the answer says of document i.
+    returned[i], when asked for, is what the answer says of document i. spans: asked for as well, and billed.
     """
 
     query: Content
@@ -136,6 +152,7 @@ class RerankRequest:
     priority: int = 0
     fresh: bool = False
     returned: Sequence[Mapping[str, object]] | None = None
+    spans: SpansAsked | None = None
 
     @property
     def links(self) -> list[Link]:
@@ -152,19 +169,22 @@ class RerankResponse:
     model: the one that scored. tokens: read by the engine. chunks: prompts scored (billed).
     cached, cached_tokens: pairs, and their tokens, that cost the engine nothing.
     cut_documents, cut_tokens: what truncation left out of documents. warnings: for the caller, in words.
-    seconds: by stage, in the order they were passed.
+    seconds: by stage, in the order they were passed. spans: of the documents that have any; pairs: all that were
+    scored for that and for the ranking.
     """
 
     model: str
     ranking: Sequence[tuple[int, float]]
     tokens: int
     chunks: int
+    pairs: int
     cached: int = 0
     cached_tokens: int = 0
     cut_documents: int = 0
     cut_tokens: int = 0
     warnings: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    spans: Mapping[int, Sequence[Span]] = field(default_factory=dict)
 
 
 def check(request: RerankRequest, *, max_documents: int) -> None:

@@ -159,12 +159,12 @@ class Endpoint:
         parsed_s = time.perf_counter()
         ranking = rerank(request, self._models, self._media, max_documents=self._limits.max_documents)
         response = await _while_connected(call.http, ranking)
-        self._metrics.ranked(response, len(request.documents))
+        self._metrics.ranked(response)
         if self._cache is not None and not request.fresh:
-            self._metrics.looked_up(self._cache.backend, response, len(request.documents))
+            self._metrics.looked_up(self._cache.backend, response)
         answer = _json(dialect.render(call.id, request, response))
         stages = {"parse": parsed_s - started_s, **response.seconds, "total": time.perf_counter() - started_s}
-        answer.headers["server-timing"] = _server_timing(stages, response.cached, len(request.documents))
+        answer.headers["server-timing"] = _server_timing(stages, response.cached, response.pairs)
         return answer
 
     async def _list_models(self, call: Call) -> Response:

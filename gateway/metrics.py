@@ -48,16 +48,16 @@ class Metrics:
         self._requests(dialect, str(status)).inc()
         self._seconds.observe(seconds)
 
-    def ranked(self, response: RerankResponse, pairs: int) -> None:
-        self._pairs(response.model).inc(pairs)
+    def ranked(self, response: RerankResponse) -> None:
+        self._pairs(response.model).inc(response.pairs)
         self._tokens(response.model).inc(response.tokens)
         if response.cut_tokens:
             self._cut_documents(response.model).inc(response.cut_documents)
             self._cut_tokens(response.model).inc(response.cut_tokens)
 
-    def looked_up(self, backend: str, response: RerankResponse, pairs: int) -> None:
+    def looked_up(self, backend: str, response: RerankResponse) -> None:
         self._cache_pairs(backend, "hit").inc(response.cached)
-        self._cache_pairs(backend, "miss").inc(pairs - response.cached)
+        self._cache_pairs(backend, "miss").inc(response.pairs - response.cached)
 
     def cache_is(self, backend: str, bytes_used: int | None, evicted: int) -> None:
         self._cache_evicted.labels(backend).set(evicted)

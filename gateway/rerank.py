@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
+from gateway import spans
 from gateway.domain import (
     Blob,
     Content,
@@ -15,6 +16,8 @@ from gateway.domain import (
     RerankRequest,
     RerankResponse,
     Score,
+    Span,
+    SpansAsked,
     check,
     rank,
 )
@@ -23,6 +26,9 @@ from gateway.media import Media
 from gateway.scorer import Scored, Scorer
 
 WARNED_DOCUMENTS = 10
+# Sentences scored for `relevant_spans`: of one document, and of one request.
+MAX_WINDOWS_PER_DOCUMENT = 256
+MAX_WINDOWS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +90,20 @@ async def rerank(request: RerankRequest, models: Models, media: Media, *, max_do
     check(request, max_documents=max_documents)
     links = request.links
     model = models.serving(request.model, media=_field_of_first(request) if links else "")
-    scored = await _score(request, model.scorer) if not links else await _score_loaded(request, model.scorer, media)
+    if links:
+        scored, query = await _score_loaded(request, model.scorer, media)
+    else:
+        scored, query = await _score(request, model.scorer), request.query
     outcomes = scored.outcomes
     scores = _scores(outcomes, strict=request.strict)
     _, tokens, chunks, cuts, query_cuts = (sum(column) for column in zip(*scores, strict=True))
     cut_documents = sum(score.cut > 0 for score in scores) if cuts else 0
-    return RerankResponse(
+    response = RerankResponse(
         model=model.name,
         ranking=rank(outcomes, request.top_n),
         tokens=tokens,
         chunks=chunks,
+        pairs=len(outcomes),
         cached=scored.cached,
         cached_tokens=scored.cached_tokens,
         cut_documents=cut_documents,
@@ -105,6 +115,60 @@ async def rerank(request: RerankRequest, models: Models, media: Media, *, max_do
         ],
         seconds=scored.seconds,
     )
+    if request.spans is None:
+        return response
+    shown = [index for index, _ in response.ranking if isinstance(outcomes[index], Score)]
+    return await _with_spans(response, shown, replace(request, query=query), request.spans, model.scorer)
+
+
+async def _with_spans(
+    response: RerankResponse, shown: Sequence[int], request: RerankRequest, asked: SpansAsked, scorer: Scorer
+) -> RerankResponse:
+    """The response with the spans of the documents shown: each sentence scored as a document of its own, and billed."""
+    started_s = time.perf_counter()
+    texts = {index: text for index in shown if isinstance(text := request.documents[index], str)}
+    windows: dict[int, list[spans.Window]] = {}
+    left, cut = MAX_WINDOWS, 0
+    for index, text in texts.items():
+        windows[index], more = spans.windows(text, min(left, MAX_WINDOWS_PER_DOCUMENT))
+        left -= len(windows[index])
+        cut += more
+    warnings = []
+    if cut:
+        warnings.append(
+            f"relevant_spans: {cut} documents have more sentences than were looked at, the first "
+            f"{MAX_WINDOWS_PER_DOCUMENT} of a document and {MAX_WINDOWS} of a request"
+        )
+    if len(texts) < len(shown):
+        warnings.append(f"relevant_spans: none looked for in {len(shown) - len(texts)} documents with pictures")
+    sentences = [texts[index][window.start : window.end] for index in windows for window in windows[index]]
+    if not sentences:
+        return replace(response, warnings=[*response.warnings, *warnings])
+    # Sentences are short: limits meant for documents would only give the same ones other keys.
+    reading = replace(request.reading, max_tokens_per_doc=None, max_chunks_per_doc=1)
+    scored = await _score(replace(request, documents=sentences, reading=reading), scorer)
+    values = iter([one.value if isinstance(one, Score) else 0.0 for one in scored.outcomes])
+    found: dict[int, Sequence[Span]] = {
+        index: spans.chosen(
+            texts[index],
+            [(window, next(values)) for window in windows[index]],
+            threshold=asked.threshold,
+            max_spans=asked.max_spans,
+        )
+        for index in windows
+    }
+    scores = [one for one in scored.outcomes if isinstance(one, Score)]
+    return replace(
+        response,
+        tokens=response.tokens + sum(score.tokens for score in scores),
+        chunks=response.chunks + sum(score.chunks for score in scores),
+        pairs=response.pairs + len(sentences),
+        cached=response.cached + scored.cached,
+        cached_tokens=response.cached_tokens + scored.cached_tokens,
+        warnings=[*response.warnings, *warnings],
+        seconds={**response.seconds, "spans": time.perf_counter() - started_s},
+        spans=found,
+    )
 
 
 async def _score(request: RerankRequest, scorer: Scorer) -> Scored:
@@ -113,8 +177,11 @@ async def _score(request: RerankRequest, scorer: Scorer) -> Scored:
     )
 
 
-async def _score_loaded(request: RerankRequest, scorer: Scorer, media: Media) -> Scored:
-    """As `_score`, with every link loaded first, each once; a document whose picture cannot be had is refused."""
+async def _score_loaded(request: RerankRequest, scorer: Scorer, media: Media) -> tuple[Scored, Content]:
+    """As `_score`, with every link loaded first, each once; a document whose picture cannot be had is refused.
+
+    With it the query as it was scored.
+    """
     started_s = time.perf_counter()
     urls = list(dict.fromkeys(link.url for link in request.links))
     loaded = dict(zip(urls, await asyncio.gather(*(_load(media, url) for url in urls)), strict=True))
@@ -125,14 +192,15 @@ async def _score_loaded(request: RerankRequest, scorer: Scorer, media: Media) ->
     readable = [document for document in documents if not isinstance(document, Refused)]
     seconds = {"media": time.perf_counter() - started_s}
     if not readable:
-        return Scored([one for one in documents if isinstance(one, Refused)], 0, 0, seconds)
+        return Scored([one for one in documents if isinstance(one, Refused)], 0, 0, seconds), query
     scored = await _score(replace(request, query=query, documents=readable), scorer)
     outcomes = iter(scored.outcomes)
-    return replace(
+    all_scored = replace(
         scored,
         outcomes=[one if isinstance(one, Refused) else next(outcomes) for one in documents],
         seconds=seconds | scored.seconds,
     )
+    return all_scored, query
 
 
 async def _load(media: Media, url: str) -> bytes | BadMedia:

@@ -20,7 +20,7 @@ ORDER = [
     {"workshop", "media"},
     {"prompts", "dialects", "caches", "auth", "metrics"},
     {"engines", "turns"},
-    {"scorer"},
+    {"scorer", "spans"},
     {"rerank"},
     {"openapi"},
     {"endpoint"},

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from math import ceil, inf
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
 
-from gateway.domain import Content, Kind, Link, Reading, RerankRequest, RerankResponse
+from gateway.domain import Content, Kind, Link, Reading, RerankRequest, RerankResponse, SpansAsked
 from gateway.errors import BadRequest, RerankError, field_first
 
 # libyaml's writer where PyYAML was built with it: 10,000 documents of ten fields in 2 s instead of 12.
@@ -17,8 +17,17 @@ MEDIA: tuple[Kind, ...] = ("video", "image")
 # What content parts are called by vLLM's, OpenAI's and Qwen's clients.
 PARTS: dict[str, Kind] = {"image_url": "image", "video_url": "video", "image": "image", "video": "video"}
 MAX_CHUNKS = 10_000
+DEFAULT_THRESHOLD = 0.1
 
 Document = str | dict[str, Any]
+
+
+class RelevantSpans(msgspec.Struct):
+    """Whether the sentences that made a document relevant are wanted, scored one by one; defaults are Cohere's."""
+
+    mode: Literal["enabled", "disabled"]
+    threshold: float | None = None
+    max_spans: int | None = None
 
 
 class Body(msgspec.Struct):
@@ -41,6 +50,15 @@ class Body(msgspec.Struct):
     strict: bool | None = None
     priority: int | None = None
     cache: str | None = None
+    relevant_spans: RelevantSpans | None = None
+
+
+class RelevantSpan(msgspec.Struct):
+    """`[start, end)` of the document's text, in Unicode code points."""
+
+    start: int
+    end: int
+    score: float
 
 
 class Result(msgspec.Struct, omit_defaults=True):
@@ -49,6 +67,7 @@ class Result(msgspec.Struct, omit_defaults=True):
     index: int
     relevance_score: float
     document: Mapping[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    relevant_spans: list[RelevantSpan] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ApiVersion(msgspec.Struct):
@@ -137,6 +156,7 @@ class Cohere:
             priority=max(0, asked.priority or 0),
             fresh=(asked.cache or "").strip().lower() == "no-store",
             returned=returned,
+            spans=_spans(asked.relevant_spans),
         )
 
     def render(self, request_id: str, request: RerankRequest, response: RerankResponse) -> bytes:
@@ -145,6 +165,9 @@ class Cohere:
             Result(document, score, returned[document] if returned is not None else msgspec.UNSET)
             for document, score in response.ranking
         ]
+        for result in results if response.spans else ():
+            if spans := response.spans.get(result.index):
+                result.relevant_spans = [RelevantSpan(*span) for span in spans]
         meta = Meta(
             self._version,
             BilledUnits(ceil(response.chunks / 100)),
@@ -193,6 +216,17 @@ def _top_n(asked: Body) -> int | None:
     """A positive number, else all: vLLM's clients send 0 for that, langchain null."""
     top_n = asked.top_n if asked.top_n is not None else asked.top_k
     return top_n if top_n is not None and top_n > 0 else None
+
+
+def _spans(asked: RelevantSpans | None) -> SpansAsked | None:
+    if asked is None or asked.mode == "disabled":
+        return None
+    threshold = DEFAULT_THRESHOLD if asked.threshold is None else asked.threshold
+    if not 0 <= threshold <= 1:
+        raise BadRequest("invalid request: relevant_spans.threshold: must be from 0 to 1")
+    if asked.max_spans is not None and asked.max_spans < 1:
+        raise BadRequest("invalid request: relevant_spans.max_spans: must be at least 1")
+    return SpansAsked(threshold, asked.max_spans)
 
 
 def _content(document: Document, rank_fields: list[str] | None, where: str) -> Content:

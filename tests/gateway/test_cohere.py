@@ -112,7 +112,7 @@ async def test_words_for_true_and_false_and_numbers_are_understood(client: httpx
 
 
 async def test_unknown_fields_are_ignored(client: httpx.AsyncClient) -> None:
-    extra = {"return_len": "true", "kwargs": "{}", "topN": 1, "priority": 5, "relevant_spans": {"mode": "enabled"}}
+    extra = {"return_len": "true", "kwargs": "{}", "topN": 1, "priority": 5}
     assert indices(await client.post("/v2/rerank", json={**ASK, **extra})) == [1, 2, 0]
 
 

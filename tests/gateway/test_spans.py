@@ -1,0 +1,125 @@
+"""`relevant_spans`: the sentences that make a document relevant, found by the engine itself."""
+
+import time
+
+import httpx
+import pytest
+
+from gateway.spans import MAX_SENTENCE_CHARS, chosen, windows
+from tests.gateway.asking import ASK, message_of
+from tests.gateway.conftest import Serve
+from tests.stub_engine import StubEngine
+
+DOCUMENT = "A red car stood there. It was fast. 🚗 Nobody knows why. Dr. Who drove the red one!"
+ASK_SPANS = {"query": "red car", "documents": ["nothing here", DOCUMENT], "relevant_spans": {"mode": "enabled"}}
+
+
+def sentences(text: str) -> list[str]:
+    return [text[start:end] for start, end in windows(text, 10_000)[0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
+        ("猫喜欢鱼。狗呢？“不喜欢。”真的！", ["猫喜欢鱼。", "狗呢？", "“不喜欢。”", "真的！"]),
+        ("Dr. Smith met J. Doe, e.g. at No. 5. They left.", ["Dr. Smith met J. Doe, e.g. at No. 5.", "They left."]),
+        ("It costs 3.14 at example.org today. Yes.", ["It costs 3.14 at example.org today.", "Yes."]),
+        ('"Why?" he asked. Nobody said.', ['"Why?" he asked.', "Nobody said."]),
+        ("A line that\nwas wrapped. Next\n\nTitle\nBody", ["A line that\nwas wrapped.", "Next", "Title", "Body"]),
+        ("1. Wash it.\n2. Dry it.", ["1. Wash it.", "2. Dry it."]),
+        ("  \n *** \n ", []),
+        ("", []),
+    ],
+)
+def test_a_text_is_read_sentence_by_sentence(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+def test_a_sentence_without_end_is_read_in_pieces_cut_where_it_pauses() -> None:
+    pieces = sentences("word " * 1000)
+    assert max(map(len, pieces)) <= MAX_SENTENCE_CHARS
+    assert set(" ".join(pieces).split()) == {"word"}
+    assert max(map(len, sentences("字" * 5000))) == MAX_SENTENCE_CHARS
+
+
+@pytest.mark.parametrize("hostile", ["." * 10**6, "\n" * 10**6, "a.b" * 300_000, '."' * 500_000, " " * 10**6])
+def test_no_text_makes_splitting_slow(hostile: str) -> None:
+    started_s = time.perf_counter()
+    windows(hostile, 256)
+    assert time.perf_counter() - started_s < 5
+
+
+def test_neighbours_are_one_span_with_the_better_score_and_the_best_comes_first() -> None:
+    text = "One. Two. Three. Four."
+    scored = list(zip(windows(text, 9)[0], [0.3, 0.5, 0.1, 0.9], strict=True))
+    assert chosen(text, scored, threshold=0.1, max_spans=None) == [(17, 22, 0.9), (0, 9, 0.5)]
+    assert chosen(text, scored, threshold=0.1, max_spans=1) == [(17, 22, 0.9)]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_spans_are_code_points_of_the_document_above_the_threshold(
+    client: httpx.AsyncClient, version: str
+) -> None:
+    best, other = (await client.post(f"/{version}/rerank", json=ASK_SPANS)).json()["results"]
+    found = [(DOCUMENT[span["start"] : span["end"]], span["score"]) for span in best["relevant_spans"]]
+    assert found == [("A red car stood there.", 1.0), ("Dr. Who drove the red one!", 0.5)]
+    assert "relevant_spans" not in other
+
+
+async def test_without_being_asked_nothing_is_scored_or_said_of_spans(
+    client: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    for spans in (None, {"mode": "disabled"}):
+        body = (await client.post("/v2/rerank", json={**ASK, "cache": "no-store", "relevant_spans": spans})).json()
+        assert all(set(result) == {"index", "relevance_score"} for result in body["results"])
+    assert len(engine.prompts) == 2 * len(ASK["documents"])
+
+
+async def test_sentences_are_billed_once_and_only_of_the_documents_returned(
+    client: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    documents = ["one. two. three.", DOCUMENT]
+    ask = {**ASK_SPANS, "top_n": 1, "documents": documents}
+    first = (await client.post("/v2/rerank", json=ask)).json()
+    assert len(engine.prompts) == 2 + 4
+    again = (await client.post("/v2/rerank", json=ask)).json()
+    assert len(engine.prompts) == 2 + 4
+    assert again["meta"]["cached_pairs"] == 6
+    assert again["meta"]["tokens"] == first["meta"]["tokens"]
+    words = sum(len(f"red car {text}".split()) for text in [*documents, *sentences(DOCUMENT)])
+    assert first["usage"]["total_tokens"] == words
+    many = {**ASK_SPANS, "documents": ["Red car. " * 100]}
+    assert (await client.post("/v2/rerank", json=many)).json()["meta"]["billed_units"] == {"search_units": 2}
+
+
+async def test_a_document_with_too_many_sentences_has_its_first_looked_at_and_a_warning(
+    client: httpx.AsyncClient,
+) -> None:
+    documents = ["".join(f"Line {place} of it. " for place in range(300)) + "Red car."]
+    body = (await client.post("/v2/rerank", json={**ASK_SPANS, "documents": documents})).json()
+    assert "relevant_spans" not in body["results"][0]
+    assert "more sentences than were looked at" in body["meta"]["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("spans", "field"),
+    [
+        ({"mode": "some"}, "relevant_spans.mode"),
+        ({}, "relevant_spans.mode"),
+        ({"mode": "enabled", "threshold": 2}, "relevant_spans.threshold"),
+        ({"mode": "enabled", "max_spans": 0}, "relevant_spans.max_spans"),
+        ("enabled", "relevant_spans"),
+    ],
+)
+async def test_a_wrong_wish_is_named(client: httpx.AsyncClient, spans: object, field: str) -> None:
+    message = message_of(await client.post("/v2/rerank", json={**ASK, "relevant_spans": spans}), 400)
+    assert message.startswith(f"invalid request: {field}: ")
+
+
+async def test_sentences_have_the_caches_and_counts_of_all_pairs(serve: Serve) -> None:
+    client = await serve()
+    await client.post("/v2/rerank", json=ASK_SPANS)
+    reply = await client.post("/v2/rerank", json=ASK_SPANS)
+    assert 'cached;desc="7 of 7 pairs"' in reply.headers["server-timing"]
+    assert 'rerank_pairs_total{model="words"} 14.0' in (await client.get("/metrics")).text
