@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -19,8 +19,9 @@ from gateway import openapi
 from gateway.auth import Auth
 from gateway.caches import Cache, CacheError
 from gateway.dialects import RERANK_SEGMENTS, Dialect, dialect_of
+from gateway.domain import Blob, Kind, Reading
 from gateway.engines import Doctor
-from gateway.errors import BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError
+from gateway.errors import BadMedia, BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError, field_first
 from gateway.media import Media
 from gateway.metrics import Metrics
 from gateway.rerank import Model, Models, rerank
@@ -59,6 +60,20 @@ class TokenizeBody(msgspec.Struct):
     model: str | None = None
 
 
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PreviewBody(msgspec.Struct):
+    """What `POST /v1/preview` takes: a picture or a video, as in a rerank request."""
+
+    image: str | None = None
+    video: str | None = None
+    fps: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    max_frames: AtLeastOne | None = None
+    max_pixels: AtLeastOne | None = None
+    model: str | None = None
+
+
 class Endpoint:
     """The ASGI application. Routes by the last path segment, whatever stands before it, and never redirects."""
 
@@ -85,6 +100,7 @@ class Endpoint:
             "cache": Route("DELETE", self._clear_cache, admin=True),
             "check-api-key": Route("POST", self._check_api_key),
             "tokenize": Route("POST", self._tokenize),
+            "preview": Route("POST", self._preview),
             "healthz": Route("GET", self._healthz, public=True),
             "readyz": Route("GET", self._readyz, public=True),
             "metrics": Route("GET", self._report, public=True),
@@ -197,6 +213,36 @@ class Endpoint:
             raise BadRequest("invalid request: expected an object with a string called text") from None
         tokens = await self._models.serving(body.model).scorer.engine.tokenize(body.text)
         return _json(msgspec.json.encode({"tokens": tokens.ids, "token_strings": tokens.strings}))
+
+    async def _preview(self, call: Call) -> Response:
+        """What the model sees of a picture or video."""
+        try:
+            body = msgspec.json.decode(await _body(call.http, self._limits.max_body_bytes), type=PreviewBody)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"invalid request: {field_first(str(error))}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"invalid json syntax: {error}") from None
+        given: list[tuple[Kind, str]] = []
+        if body.image is not None:
+            given.append(("image", body.image))
+        if body.video is not None:
+            given.append(("video", body.video))
+        if len(given) != 1:
+            raise BadRequest("invalid request: expected either image or video")
+        ((kind, url),) = given
+        engine = self._models.serving(body.model, media=kind).scorer.engine
+        reading = Reading(fps=body.fps, max_frames=body.max_frames, max_pixels=body.max_pixels)
+
+        async def looked() -> bytes:
+            blob = Blob(kind, await self._media.load(url), "")
+            ready, frames = await engine.preview(blob, reading)
+            shown = [frame._asdict() for frame in frames]
+            return msgspec.json.encode({"frames": shown, "width": ready.width, "height": ready.height})
+
+        try:
+            return _json(await _while_connected(call.http, looked()))
+        except BadMedia as error:
+            raise BadRequest(f"invalid request: {kind}: {error}") from None
 
     async def _healthz(self, call: Call) -> Response:
         return _json(b'{"alive":true}')

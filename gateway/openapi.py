@@ -79,6 +79,25 @@ DOCUMENT: dict[str, Any] = {
                 "responses": {"200": {"description": "OK"}},
             }
         },
+        "/v1/preview": {
+            "post": {
+                "summary": "What the model sees of a picture or video: its frames as small JPEGs",
+                "requestBody": {
+                    "required": True,
+                    **_content(
+                        {
+                            "type": "object",
+                            "properties": {
+                                **{key: {"type": "string"} for key in ("image", "video", "model")},
+                                "fps": {"type": "number", "exclusiveMinimum": 0},
+                                **{key: {"type": "integer", "minimum": 1} for key in ("max_frames", "max_pixels")},
+                            },
+                        }
+                    ),
+                },
+                "responses": {"200": {"description": "OK"}, "400": {"description": _ERRORS["400"]}},
+            }
+        },
         "/v1/cache": {
             "delete": {
                 "summary": "Forget every score: an admin key, or a call from this machine where none is set",

@@ -22,6 +22,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "HEIF")
 MAX_SOURCE_PIXELS = 64_000_000
 STRIPS_FROM_PIXELS = 4_000_000
 STRIPS = 4
+SHOWN_PIXELS = 480
 # Patches of 16 pixels, merged two by two: a token is a square of 32.
 PIXELS_PER_SIDE = 32
 MAX_RATIO = 200
@@ -51,6 +52,15 @@ def prepare(data: bytes, *, min_pixels: int, max_pixels: int) -> Picture:
 def plain(width: int, height: int, color: str) -> Picture:
     """A picture of one color; both sides multiples of 32."""
     return _picture(Image.new("RGB", (width, height), color))
+
+
+def small_jpeg(picture: bytes | Image.Image) -> bytes:
+    """A picture of ours for a person's eye: no side over SHOWN_PIXELS."""
+    image = Image.open(io.BytesIO(picture), formats=("BMP",)) if isinstance(picture, bytes) else picture
+    image.thumbnail((SHOWN_PIXELS, SHOWN_PIXELS))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=80)
+    return out.getvalue()
 
 
 def scaled_size(width: int, height: int, *, min_pixels: int, max_pixels: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from gateway.errors import BadMedia
-from gateway.pictures import scaled, scaled_size
+from gateway.pictures import scaled, scaled_size, small_jpeg
 from gateway.sniff import what
 
 # Named, since a demuxer that FFmpeg would guess (a playlist) may open files and addresses that the video names.
@@ -74,6 +74,14 @@ def prepare(data: bytes, *, fps: float, max_frames: int, max_seconds: float, max
         small = {tick: scaled(image, size) for tick, image in frames.items()}
         avi = _written([small[tick] for tick in ticks], rate)
     return Clip(avi, tuple(float(place / rate) for place in range(len(ticks))), *size)
+
+
+def small_jpegs(avi: bytes) -> Iterator[bytes]:
+    """Each frame of a clip of ours, for a person's eye."""
+    with av.open(io.BytesIO(avi), "r", format="avi") as container:
+        for frame in container.decode(video=0):
+            image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+            yield small_jpeg(image)
 
 
 def plain(width: int, height: int, *, frames: int, fps: float) -> Clip:

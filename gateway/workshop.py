@@ -36,6 +36,13 @@ class Ready(NamedTuple):
     seconds: tuple[float, ...] = ()
 
 
+class Frame(NamedTuple):
+    """One frame of a clip, or a picture at second 0, as a data URL of a small JPEG."""
+
+    seconds: float
+    image: str
+
+
 class Workshop:
     """Remembers the last things it made, so that a query's picture is made once for all slices of its documents."""
 
@@ -59,6 +66,10 @@ class Workshop:
             self._made.move_to_end(key)
         # Shielded: a caller that leaves must not end what another waits for.
         return await asyncio.shield(made)
+
+    async def shown(self, ready: Ready) -> list[Frame]:
+        """What a person sees of it."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, shown, ready)
 
     def _keep(self, key: Hashable, made: "asyncio.Future[Ready]") -> None:
         if made.cancelled() or made.exception() is not None:
@@ -85,6 +96,16 @@ def make(blob: Blob, sizes: Sizes) -> Ready:
         max_pixels=sizes.max_pixels,
     )
     return Ready(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)
+
+
+def shown(ready: Ready) -> list[Frame]:
+    """What a person sees of it."""
+    data = base64.b64decode(ready.url.partition(",")[2])
+    jpegs = videos.small_jpegs(data) if ready.seconds else [pictures.small_jpeg(data)]
+    return [
+        Frame(second, _data_url("image/jpeg", jpeg))
+        for second, jpeg in zip(ready.seconds or (0.0,), jpegs, strict=True)
+    ]
 
 
 def _data_url(mime: str, data: bytes) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain import Blob, Outcome, Pair, Reading
-from gateway.workshop import Ready
+from gateway.workshop import Frame, Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,9 @@ class Engine(Protocol):
 
     async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
         """One outcome per pair, in order."""
+
+    async def preview(self, blob: Blob, reading: Reading) -> tuple[Ready, list[Frame]]:
+        """A picture or video as the engine is sent it, and for a person's eye. Raises BadMedia, BadRequest."""
 
     async def count(self, pair: Pair, ready: Mapping[Blob, Ready]) -> tuple[int, int, float]:
         """A pair's tokens as the gateway counts them and as the engine does, and its score."""

@@ -17,7 +17,7 @@ from gateway.engines.base import Tokens
 from gateway.errors import BadMedia, BadRequest, EngineNonsense, EngineTimeout, EngineUnavailable
 from gateway.prompts import Prompt, Qwen3VlPrompts, Rendered, Scene, prompts_of
 from gateway.settings import ModelSettings
-from gateway.workshop import Ready, Workshop
+from gateway.workshop import Frame, Ready, Workshop
 
 log = logging.getLogger("gateway")
 
@@ -172,6 +172,11 @@ class VllmEngine:
         for group in _groups([pair for pair in pairs if not pair.is_text]):
             outcomes |= await self._score_scenes(group, reading)
         return [outcomes[pair] for pair in pairs]
+
+    async def preview(self, blob: Blob, reading: Reading) -> tuple[Ready, list[Frame]]:
+        assert isinstance(self._prompts, Qwen3VlPrompts)
+        ready = await self._workshop.ready(blob, self._prompts.sizes(reading))
+        return ready, await self._workshop.shown(ready)
 
     async def count(self, pair: Pair, ready: Mapping[Blob, Ready]) -> tuple[int, int, float]:
         """A scene's tokens as the gateway counts them and as the engine does, and its score. Raises BadRequest."""

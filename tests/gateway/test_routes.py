@@ -135,7 +135,8 @@ async def test_openapi_describes_only_paths_that_are_there(client: httpx.AsyncCl
             if method != "parameters":
                 assert operation["summary"]
                 response = await client.request(method, path.replace("{name}", MODEL), json=ASK | {"text": "a"})
-                assert response.status_code == 200, path
+                # A preview needs a model that sees: tests/gateway/test_preview.py.
+                assert response.status_code == (400 if path == "/v1/preview" else 200), path
 
 
 @pytest.mark.parametrize("path", ["/docs", "/", "/any/prefix/docs"])
