@@ -127,12 +127,8 @@ async def _with_spans(
     """The response with the spans of the documents shown: each sentence scored as a document of its own, and billed."""
     started_s = time.perf_counter()
     texts = {index: text for index in shown if isinstance(text := request.documents[index], str)}
-    windows: dict[int, list[spans.Window]] = {}
-    left, cut = MAX_WINDOWS, 0
-    for index, text in texts.items():
-        windows[index], more = spans.windows(text, min(left, MAX_WINDOWS_PER_DOCUMENT))
-        left -= len(windows[index])
-        cut += more
+    # In a thread, since what was sent may be long.
+    windows, cut = await asyncio.to_thread(_windows, texts)
     warnings = []
     if cut:
         warnings.append(
@@ -169,6 +165,17 @@ async def _with_spans(
         seconds={**response.seconds, "spans": time.perf_counter() - started_s},
         spans=found,
     )
+
+
+def _windows(texts: Mapping[int, str]) -> tuple[dict[int, list[spans.Window]], int]:
+    """Each text's sentences, and how many texts have more than are looked at."""
+    windows: dict[int, list[spans.Window]] = {}
+    left, cut = MAX_WINDOWS, 0
+    for index, text in texts.items():
+        windows[index], more = spans.windows(text, min(left, MAX_WINDOWS_PER_DOCUMENT))
+        left -= len(windows[index])
+        cut += more
+    return windows, cut
 
 
 async def _score(request: RerankRequest, scorer: Scorer) -> Scored:

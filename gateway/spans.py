@@ -32,12 +32,14 @@ class Window(NamedTuple):
 def windows(text: str, limit: int) -> tuple[list[Window], bool]:
     """The first `limit` sentences, without the space around them, and whether there are more."""
     found: list[Window] = []
-    for start, end in _sentences(text):
+    # More than so many full sentences take: what holds none must not be read on and on.
+    most = (limit + 1) * MAX_SENTENCE_CHARS
+    for start, end in _sentences(text[:most]):
         for piece in _pieces(text, start, end):
             if len(found) == limit:
                 return found, True
             found.append(piece)
-    return found, False
+    return found, len(text) > most
 
 
 def chosen(text: str, scored: Sequence[tuple[Window, float]], *, threshold: float, max_spans: int | None) -> list[Span]:
