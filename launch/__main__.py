@@ -21,6 +21,11 @@ from launch.screen import Screen
 from launch.up import read_config, up
 
 _DEFAULT_ON_GPU = "Qwen3-Reranker-4B"
+_PROFILES = {
+    "text": ("Qwen3-Reranker-4B",),
+    "vision": ("Qwen3-VL-Reranker-8B",),
+    "both": ("Qwen3-Reranker-4B", "Qwen3-VL-Reranker-8B"),
+}
 _DEFAULT_ELSEWHERE = "all-MiniLM-L6-v2"
 
 
@@ -47,15 +52,21 @@ def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     else:
         installed = vllm.find(options.vllm, environment.get("PATH"))
     free = engine.available_memory(installed, visible_gpus)
-    model = _model(models, options) if options.model else _default(models, installed, free, screen)
-    engine.refuse_what_the_gateway_cannot_serve(model, installed)
-    chosen = engine.prepare(model, models, installed, free, port=engine.free_port(), extra=_words(options.engine_args))
-    return _in_workspace(lambda folder: up(chosen, config, environment, folder, screen))
+    if options.profile and options.models:
+        raise LaunchError("name models or a --profile, not both")
+    names = _PROFILES[options.profile] if options.profile else options.models
+    chosen = [_model(models, name, options) for name in names] or [_default(models, installed, free, screen)]
+    if len({model.name.lower() for model in chosen}) < len(chosen):
+        raise LaunchError("the same model twice")
+    for model in chosen:
+        engine.refuse_what_the_gateway_cannot_serve(model, installed)
+    engines = engine.prepare_all(chosen, models, installed, free, _words(options.engine_args))
+    return _in_workspace(lambda folder: up(engines, config, environment, folder, screen, with_studio=not options.no_ui))
 
 
 def _engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     screen, models = Screen(), catalogue.read()
-    model = _model(models, options)
+    model = _model(models, options.model, options)
     extra = _words(options.engine_args)
     if options.dry_run:
         return _dry_run(models, model, options, extra, environment)
@@ -111,13 +122,13 @@ def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return 0 if healthy else 1
 
 
-def _model(models: Catalogue, options: argparse.Namespace) -> Model:
-    folder = Path(options.model)
-    if options.family or folder.is_dir():
+def _model(models: Catalogue, name: str, options: argparse.Namespace) -> Model:
+    folder = Path(name)
+    if folder.is_dir():
         if not options.family:
             raise LaunchError(f"{folder} is a folder: say which --family it is ({', '.join(models.families)})")
         return models.folder(folder.absolute(), options.family, options.max_tokens)
-    model = models.find(options.model)
+    model = models.find(name)
     return dataclasses.replace(model, max_tokens=min(options.max_tokens or model.max_tokens, model.context))
 
 
@@ -151,14 +162,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rerank", description="Runs rerankers and the gateway in front of them.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("up", help="start an engine and the gateway, and show how to ask them")
+    command = commands.add_parser("up", help="start engines, the gateway and the studio, and show how to ask them")
     command.set_defaults(run=_up)
     command.add_argument(
-        "model", nargs="?", metavar="MODEL", help="a name of `rerank models`, or a folder with --family"
+        "models", nargs="*", metavar="MODEL", help="a name of `rerank models`, or a folder with --family"
     )
+    command.add_argument("--profile", choices=_PROFILES, help="the models for text, for pictures and video, or both")
     command.add_argument("--config", type=Path, metavar="FILE", help="settings of the gateway; RERANK_* variables win")
     command.add_argument("--install-vllm", action="store_true", help=f"install vLLM {TESTED_VLLM} in .venv-vllm first")
-    command.add_argument("--no-ui", action="store_true", help="no studio in the browser (there is none yet)")
+    command.add_argument("--no-ui", action="store_true", help="no studio in the browser")
     _add_engine_options(command)
 
     command = commands.add_parser("engine", help="run one engine in the foreground")

@@ -69,6 +69,7 @@ class Engine:
             policy=Policy(attempts=len(self.commands)),
             died_of_memory=memory.died_of_memory,
             memory_advice=self.memory_advice,
+            loads_onto="memory" if self.plans else "",
             **options,
         )
 
@@ -102,6 +103,23 @@ def prepare(
         for plan in plans
     ]
     return Engine(model, host, port, commands, plans, advice)
+
+
+def prepare_all(
+    models: Sequence[Model],
+    catalogue: Catalogue,
+    vllm: Vllm | None,
+    free: Memory | None,
+    extra: Sequence[str] = (),
+) -> list[Engine]:
+    """Engines for models of one machine, its memory split among them. Raises LaunchError where it is too small."""
+    big = [model for model in models if model.engine == "vllm"]
+    part = dict.fromkeys((model.name for model in big), free)
+    if vllm and len(big) > 1:
+        if free is None:
+            raise LaunchError("the free memory cannot be read, so it cannot be split: use `rerank engine` for each")
+        part = dict(zip(part, memory.shares(big, free), strict=True))
+    return [prepare(model, catalogue, vllm, part.get(model.name), port=free_port(), extra=extra) for model in models]
 
 
 def _tokenizer(model: Model) -> str | None:

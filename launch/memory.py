@@ -1,7 +1,7 @@
 """The memory plan: how long a context and how many pairs at once fit into what is free."""
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,24 @@ def plan(model: Model, memory: Memory) -> Plan:
     # Rounded up for the cache to be whole, but never past what is free.
     ceiling = memory.free_bytes * _USABLE / memory.total_bytes
     return Plan(context, seqs, gpu_memory_utilization=min(int(share * 100) + 1, int(ceiling * 100)) / 100)
+
+
+def shares(models: Sequence[Model], memory: Memory) -> list[Memory]:
+    """What each of several engines may take of one memory, so that all of them fit; raises DoesNotFitError.
+
+    Each gets what it needs in any case; the rest goes where a cache has use for it.
+    """
+    fixed = [model.weights_bytes + _OVERHEAD_BYTES[memory.device] for model in models]
+    caches = [_WANTED_KV_TOKENS[memory.device] * model.kv_bytes_per_token for model in models]
+    rest = int(memory.free_bytes * _USABLE) - sum(fixed)
+    if rest < sum(_SMALLEST_CONTEXT * model.kv_bytes_per_token for model in models):
+        needed, free = sum(map(needed_gib, models)), memory.free_bytes / GIB
+        names = " and ".join(model.name for model in models)
+        raise DoesNotFitError(f"{names} together need about {needed:.1f} GiB; {free:.1f} GiB are free")
+    return [
+        replace(memory, free_bytes=int((base + rest * cache / max(1, sum(caches))) / _USABLE))
+        for base, cache in zip(fixed, caches, strict=True)
+    ]
 
 
 def default_plan(model: Model) -> Plan:

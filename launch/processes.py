@@ -56,6 +56,10 @@ class Program:
     # Called with the number of a smaller attempt before it is started; the programs named are restarted with it.
     before_step_down: Callable[[int], None] = lambda _attempt: None
     restarts: Sequence[str] = ()
+    idle: bool = False  # not started before it is asked for
+    optional: bool = False  # given up, it leaves the others running
+    # Of the programs that load onto one device one starts at a time: each would take the others' memory for its own.
+    loads_onto: str = ""
 
 
 async def supervise(
@@ -63,8 +67,8 @@ async def supervise(
 ) -> int:
     """Runs the programs until they are told to stop (returns 0) or one of them is given up (1).
 
-    SIGINT, SIGTERM and SIGHUP ask them to stop, a second one kills. `once_ready` is called when all of them are
-    ready for the first time.
+    SIGINT, SIGTERM and SIGHUP ask them to stop, a second one kills. `once_ready` is called when all of them that
+    are started are ready for the first time.
     """
     inbox = _Inbox()
     failed = False
@@ -76,11 +80,13 @@ async def supervise(
         while not all(one.state.over for one in watched.values()):
             name, event = await inbox.get()
             for one in watched.values() if name is EVERYBODY else [watched[name]]:
-                if one.take(event):
+                if event is Fact.TICK and _must_wait(one, watched.values()):
+                    continue
+                if one.take(event) and not one.program.optional:
                     failed = True
                     inbox.put_nowait((EVERYBODY, Fact.STOP))
             _show_progress(watched.values(), screen)
-            if once_ready and all(one.state.phase is Phase.READY for one in watched.values()):
+            if once_ready and all(map(_settled, watched.values())):
                 await stack.enter_async_context(_background(once_ready()))
                 once_ready = None
     return int(failed)
@@ -97,7 +103,7 @@ class _Watched:
         self, program: Program, screen: Screen, reaper: Reaper, client: httpx.AsyncClient, inbox: _Inbox
     ) -> None:
         self.program = program
-        self.state = State()
+        self.state = State(phase=Phase.IDLE) if program.idle else State()
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._screen, self._reaper, self._client, self._inbox = screen, reaper, client, inbox
         self._process: subprocess.Popen[bytes] | None = None
@@ -176,6 +182,18 @@ class _Watched:
         self._screen.say(f"{self.program.name}: {reason}. It said, and {self.program.log} has it all:\n{said}")
         if self.program.memory_advice and self.program.died_of_memory(list(self.last_lines)):
             self._screen.say(f"{self.program.name}: {self.program.memory_advice}")
+
+
+def _must_wait(one: _Watched, others: Iterable[_Watched]) -> bool:
+    device = one.program.loads_onto
+    return one.state.phase is Phase.WAITING and any(
+        other.state.phase is Phase.STARTING and other.program.loads_onto == device != "" for other in others
+    )
+
+
+def _settled(one: _Watched) -> bool:
+    phase = one.state.phase
+    return phase in (Phase.READY, Phase.IDLE) or (one.program.optional and phase is Phase.FAILED)
 
 
 def telling(lines: Iterable[str]) -> list[str]:

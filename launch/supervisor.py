@@ -5,6 +5,7 @@
        │                │ out of memory, a smaller attempt left: WAITING
        └──back-off──────┴─── exits after it was ready, or unhealthy too long (by way of STOPPING)
     any ──stop──▶ STOPPING ──exits──▶ STOPPED
+    IDLE, FAILED ──start──▶ WAITING
 
 `processes` feeds it events and carries out its actions.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 
 
 class Phase(enum.Enum):
+    IDLE = "idle"  # not to be started before somebody asks
     WAITING = "waiting"  # to be started at due_s
     STARTING = "starting"  # given up at due_s
     READY = "ready"
@@ -37,6 +39,7 @@ class Fact(enum.Enum):
     UNHEALTHY = "unhealthy"
     STOP = "stop"  # asked for; asked for twice means at once
     RESTART = "restart"  # asked for
+    START = "start"  # asked for: means nothing to what runs
 
 
 Event = Exited | Fact
@@ -112,6 +115,10 @@ def _start_when_due(state: State, now_s: float, policy: Policy) -> Step:
         return state, ()
     started = replace(state, phase=Phase.STARTING, since_s=now_s, due_s=now_s + policy.start_timeout_s)
     return started, (Spawn(state.attempt),)
+
+
+def _wait_no_longer(state: State, now_s: float, _policy: Policy) -> Step:
+    return replace(state, phase=Phase.WAITING, since_s=now_s, due_s=now_s, was_ready=False, failures=0), ()
 
 
 def _become_ready(state: State, now_s: float, _policy: Policy) -> Step:
@@ -211,6 +218,10 @@ def describe_status(status: int) -> str:
 
 
 _REACTIONS: dict[tuple[Phase, Fact], Callable[[State, float, Policy], Step]] = {
+    (Phase.IDLE, Fact.START): _wait_no_longer,
+    (Phase.IDLE, Fact.STOP): _stop_waiting,
+    (Phase.FAILED, Fact.START): _wait_no_longer,
+    (Phase.FAILED, Fact.STOP): _stop_waiting,
     (Phase.WAITING, Fact.TICK): _start_when_due,
     (Phase.WAITING, Fact.STOP): _stop_waiting,
     (Phase.STARTING, Fact.TICK): _watch_start,

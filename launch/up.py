@@ -1,9 +1,11 @@
-"""`rerank up`: an engine and the gateway in front of it, started together, and the first requests to try."""
+"""`rerank up`: engines, the gateway in front of them and the studio, started together, and first requests to try."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +37,34 @@ class Front:
 
 
 async def up(
-    engine: Engine, config: Mapping[str, Any], environment: Mapping[str, str], workspace: Path, screen: Screen
+    engines: Sequence[Engine],
+    config: Mapping[str, Any],
+    environment: Mapping[str, str],
+    workspace: Path,
+    screen: Screen,
+    *,
+    with_studio: bool,
 ) -> int:
-    """Runs engine and gateway until stopped; returns the exit status. `workspace` is a private folder.
+    """Runs engines, gateway and studio until stopped; returns the exit status. `workspace` is a private folder.
 
     Raises LaunchError when the gateway's port is taken.
     """
     front = front_of(config, environment)
     refuse_if_taken(front.host, front.port, change_with="RERANK_PORT")
     merged = workspace / "gateway.yaml"
+    attempts = {engine.model.name: 0 for engine in engines}
 
-    def write_config(attempt: int) -> None:
-        merged.write_text(yaml.safe_dump(with_engine(config, engine, attempt), sort_keys=False, allow_unicode=True))
+    def write_config() -> None:
+        merged.write_text(yaml.safe_dump(with_engines(config, engines, attempts), sort_keys=False, allow_unicode=True))
 
-    write_config(0)
+    def step_down(engine: Engine) -> Callable[[int], None]:
+        def learn(attempt: int) -> None:
+            attempts[engine.model.name] = attempt
+            write_config()
+
+        return learn
+
+    write_config()
     gateway = Program(
         name="gateway",
         attempts=[Attempt([sys.executable, "-m", "gateway", "--config", str(merged)])],
@@ -56,12 +72,20 @@ async def up(
         log=workspace / "gateway.log",
         environment={**environment, "RERANK_PORT": str(front.port), "PYTHONUNBUFFERED": "1"},
     )
-    programs = [
-        # A step down shortens the context, which the gateway must learn.
-        engine.program(workspace / "engine.log", environment, before_step_down=write_config, restarts=[gateway.name]),
-        gateway,
+    # A step down shortens the context, which the gateway must learn.
+    started = [
+        engine.program(
+            workspace / f"engine-{engine.model.name}.log",
+            environment,
+            before_step_down=step_down(engine),
+            restarts=[gateway.name],
+        )
+        for engine in engines
     ]
-    return await supervise(programs, screen, once_ready=lambda: _introduce(front, engine.model.name, screen))
+    studio = studio_of(front, config, environment, workspace, screen) if with_studio else None
+    programs = [*started, gateway, *([studio] if studio else [])]
+    page = studio.health_url if studio else ""
+    return await supervise(programs, screen, once_ready=lambda: _introduce(front, engines[0].model.name, page, screen))
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
@@ -77,10 +101,54 @@ def read_config(path: Path | None) -> dict[str, Any]:
     return config
 
 
-def with_engine(config: Mapping[str, Any], engine: Engine, attempt: int) -> dict[str, Any]:
-    """The configuration with the started engine's model in it, as the default one; nothing else is touched."""
-    models = {**(config.get("models") or {}), engine.model.name: engine.settings(attempt)}
-    return {**config, "models": models, "default_model": engine.model.name}
+def with_engines(config: Mapping[str, Any], engines: Sequence[Engine], attempts: Mapping[str, int]) -> dict[str, Any]:
+    """The configuration with the started engines' models in it, the first as the default; nothing else is touched."""
+    started = {engine.model.name: engine.settings(attempts[engine.model.name]) for engine in engines}
+    seeing = [engine.model.name for engine in engines if engine.model.family == "qwen3-vl-reranker"]
+    default_media = {"default_media_model": seeing[0]} if seeing else {}
+    models = {**(config.get("models") or {}), **started}
+    return {**config, "models": models, "default_model": engines[0].model.name, **default_media}
+
+
+def studio_of(
+    front: Front, config: Mapping[str, Any], environment: Mapping[str, str], workspace: Path, screen: Screen
+) -> Program | None:
+    """The studio as a program that may fail; None, and said why, where it cannot be started."""
+    missing = next((name for name in ("ui", "gradio", "ui.__main__") if find_spec(name) is None), None)
+    if missing:
+        screen.say(f"no studio: {missing} is not installed")
+        return None
+    port = environment.get("RERANK_UI_PORT") or "7860"
+    if not port.isdigit():
+        raise LaunchError(f"RERANK_UI_PORT: {port!r} is not a number")
+    number = int(port) or free_port()
+    try:
+        refuse_if_taken("127.0.0.1", number, change_with="RERANK_UI_PORT")
+    except LaunchError as error:
+        screen.say(f"no studio: {error}")
+        return None
+    key = environment.get("RERANK_API_KEY") or _a_key(config, environment)
+    settings = {name: value for name, value in environment.items() if not name.startswith("RERANK_")}
+    words = ["--gateway", front.url, "--host", "127.0.0.1", "--port", str(number)]
+    return Program(
+        name="studio",
+        attempts=[Attempt([sys.executable, "-m", "ui", *words])],
+        health_url=f"{url_of('127.0.0.1', number)}/",
+        log=workspace / "studio.log",
+        # The key goes by the environment: everybody may read a command line.
+        environment={**settings, "PYTHONUNBUFFERED": "1", **({"RERANK_API_KEY": key} if key else {})},
+        optional=True,
+    )
+
+
+def _a_key(config: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+    """A key the gateway takes, for the studio to ask with; never an admin's."""
+    given = environment.get("RERANK_API_KEYS")
+    keys = given.split(",") if given else list(config.get("api_keys") or [])
+    if path := environment.get("RERANK_API_KEYS_FILE") or config.get("api_keys_file"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # the gateway says what is wrong with it
+            keys += [line for line in Path(path).read_text().splitlines() if not line.strip().startswith("#")]
+    return next((str(key).strip() for key in keys if str(key).strip()), "")
 
 
 def front_of(config: Mapping[str, Any], environment: Mapping[str, str]) -> Front:
@@ -97,11 +165,18 @@ def front_of(config: Mapping[str, Any], environment: Mapping[str, str]) -> Front
     return Front(host, int(port) or free_port(), needs_key)
 
 
-async def _introduce(front: Front, model: str, screen: Screen) -> None:
+async def _introduce(front: Front, model: str, page: str, screen: Screen) -> None:
     """Waits until the gateway says it serves, then shows how to ask it."""
     async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
         await _until_ready(lambda: client.get(f"{front.url}/readyz"), screen)
-    screen.say(introduction(front, model))
+        screen.say(introduction(front, model, page if page and await _answers(client, page) else ""))
+
+
+async def _answers(client: httpx.AsyncClient, page: str) -> bool:
+    try:
+        return (await client.get(page)).is_success
+    except httpx.HTTPError:
+        return False
 
 
 async def _until_ready(ask: Callable[[], Awaitable[httpx.Response]], screen: Screen) -> None:
@@ -135,7 +210,7 @@ def failed_checks(answer: httpx.Response) -> list[str]:
     ]
 
 
-def introduction(front: Front, model: str) -> str:
+def introduction(front: Front, model: str, page: str = "") -> str:
     """Requests that work as printed. A configured key is never printed: it is taken from the shell's RERANK_API_KEY."""
     key = 'os.environ["RERANK_API_KEY"]' if front.needs_key else '"any-key-will-do"'
     return _INTRODUCTION.format(
@@ -145,6 +220,7 @@ def introduction(front: Front, model: str) -> str:
         header='\\\n  -H "Authorization: Bearer $RERANK_API_KEY" ' if front.needs_key else "",
         imports="import os\n\nimport cohere" if front.needs_key else "import cohere",
         key=key,
+        studio=f"The studio, in a browser: {page}\n" if page else "",
     )
 
 
@@ -169,5 +245,5 @@ answer = client.rerank(model="{model}", query="How do I reset my password?", doc
 for result in answer.results:
     print(f"{{result.relevance_score:.3f}}  {{documents[result.index]}}")
 
-Ctrl-C ends it.
+{studio}Ctrl-C ends it.
 """

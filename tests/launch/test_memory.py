@@ -3,7 +3,18 @@
 import pytest
 
 from launch import catalogue
-from launch.memory import GIB, DoesNotFitError, Memory, Plan, alternatives, died_of_memory, needed_gib, plan, step_downs
+from launch.memory import (
+    GIB,
+    DoesNotFitError,
+    Memory,
+    Plan,
+    alternatives,
+    died_of_memory,
+    needed_gib,
+    plan,
+    shares,
+    step_downs,
+)
 
 MODELS = catalogue.read()
 
@@ -84,3 +95,23 @@ def test_a_short_context_is_not_stepped_down_to_nothing() -> None:
 def test_an_engine_that_died_of_memory_is_recognised(line: str) -> None:
     assert died_of_memory(["INFO loading", line])
     assert not died_of_memory(["INFO loading", "OSError: no such model"])
+
+
+@pytest.mark.parametrize("total_gib", [32, 40, 48, 80, 140])
+def test_two_engines_fit_one_gpu_together(total_gib: float) -> None:
+    both = [MODELS.find("Qwen3-Reranker-4B"), MODELS.find("Qwen3-VL-Reranker-8B")]
+    whole = gpu(total_gib)
+    plans = [plan(model, part) for model, part in zip(both, shares(both, whole), strict=True)]
+    taken = [one.gpu_memory_utilization or 1 for one in plans]
+    assert sum(taken) * whole.total_bytes <= whole.free_bytes
+    for model, share in zip(both, taken, strict=True):
+        assert share * whole.total_bytes > model.weights_bytes + 2 * GIB
+    assert [one.max_model_len for one in plans] == [8192, 10240] or total_gib < 40
+
+
+def test_two_engines_that_do_not_fit_together_are_refused_with_figures() -> None:
+    both = [MODELS.find("Qwen3-Reranker-4B"), MODELS.find("Qwen3-VL-Reranker-8B")]
+    with pytest.raises(
+        DoesNotFitError, match=r"4B and Qwen3-VL-Reranker-8B together need about 30\.\d GiB; 23\.5 GiB are"
+    ):
+        shares(both, gpu(24))

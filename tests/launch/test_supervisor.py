@@ -7,15 +7,15 @@ from launch.supervisor import Action, Event, Exited, Fact, GiveUp, Group, Phase,
 POLICY = Policy(
     attempts=3, start_timeout_s=100, stop_grace_s=10, unhealthy_s=60, backoff_s=1, longest_backoff_s=4, failures=5
 )
-TICK, HEALTHY, UNHEALTHY, STOP, RESTART = Fact.TICK, Fact.HEALTHY, Fact.UNHEALTHY, Fact.STOP, Fact.RESTART
+TICK, HEALTHY, UNHEALTHY = Fact.TICK, Fact.HEALTHY, Fact.UNHEALTHY
+STOP, RESTART, BEGIN = Fact.STOP, Fact.RESTART, Fact.START
 CRASH, KILLED, NO_MEMORY = Exited(1), Exited(-9), Exited(1, out_of_memory=True)
 
 History = list[tuple[float, Event]]
 
 
-def live(history: History) -> tuple[State, list[tuple[float, Action]]]:
+def live(history: History, state: State = State()) -> tuple[State, list[tuple[float, Action]]]:  # noqa: B008 -- frozen
     """Runs a history; returns the last state and what was done when, without the talk."""
-    state = State()
     done: list[tuple[float, Action]] = []
     for now_s, event in history:
         state, actions = step(state, event, now_s, POLICY)
@@ -106,6 +106,17 @@ HISTORIES: dict[str, tuple[History, Phase, list[tuple[float, Action]]]] = {
         Phase.READY,
         [(0, Spawn(0)), (30, Group.TERMINATE), (32, Spawn(0))],
     ),
+    "asked to start after it was given up: started once more": (
+        [(0, TICK), (5, CRASH), (6, TICK), (30, BEGIN), (31, TICK), (40, HEALTHY)],
+        Phase.READY,
+        [(0, Spawn(0)), (5, GiveUp("ended with status 1 before it was ready")), (31, Spawn(0))],
+    ),
+    "asked to start while it runs: nothing": ([*START, (30, BEGIN), (31, TICK)], Phase.READY, [(0, Spawn(0))]),
+    "asked to start when all is over: nothing": (
+        [(0, TICK), (5, CRASH), (6, STOP), (7, BEGIN), (8, TICK)],
+        Phase.STOPPED,
+        [(0, Spawn(0)), (5, GiveUp("ended with status 1 before it was ready"))],
+    ),
     "a late answer of a process that is gone means nothing": (
         [*START, (50, KILLED), (50, HEALTHY)],
         Phase.WAITING,
@@ -117,6 +128,30 @@ HISTORIES: dict[str, tuple[History, Phase, list[tuple[float, Action]]]] = {
 @pytest.mark.parametrize(("history", "phase", "done"), HISTORIES.values(), ids=HISTORIES.keys())
 def test_history(history: History, phase: Phase, done: list[tuple[float, Action]]) -> None:
     state, actions = live(history)
+    assert (state.phase, actions) == (phase, done)
+
+
+IDLE_HISTORIES: dict[str, tuple[History, Phase, list[tuple[float, Action]]]] = {
+    "idle until asked": ([(0, TICK), (9, TICK), (9, RESTART)], Phase.IDLE, []),
+    "asked twice: started once": (
+        [(0, TICK), (5, BEGIN), (5, BEGIN), (6, TICK), (7, BEGIN), (9, HEALTHY)],
+        Phase.READY,
+        [(6, Spawn(0))],
+    ),
+    "never asked, stopped: never started": ([(0, TICK), (5, STOP), (6, BEGIN), (7, TICK)], Phase.STOPPED, []),
+    "out of memory when asked: smaller": (
+        [(5, BEGIN), (5, TICK), (8, NO_MEMORY), (9, TICK)],
+        Phase.STARTING,
+        [(5, Spawn(0)), (9, Spawn(1))],
+    ),
+}
+
+
+@pytest.mark.parametrize(("history", "phase", "done"), IDLE_HISTORIES.values(), ids=IDLE_HISTORIES.keys())
+def test_history_of_a_program_that_is_started_on_demand(
+    history: History, phase: Phase, done: list[tuple[float, Action]]
+) -> None:
+    state, actions = live(history, State(phase=Phase.IDLE))
     assert (state.phase, actions) == (phase, done)
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import httpx
@@ -18,9 +19,10 @@ import pytest
 import yaml
 
 from launch import catalogue
-from launch.engine import Engine, prepare
+from launch.engine import Engine, prepare, prepare_all
 from launch.memory import GIB, Memory
-from launch.up import Front, front_of, introduction, with_engine
+from launch.screen import Screen
+from launch.up import Front, front_of, introduction, studio_of, with_engines
 from launch.vllm import Vllm
 from tests.launch.processes_alive import alive, children, wait_for
 
@@ -55,14 +57,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Runs `rerank up` with arguments and variables, on any free port."""
     started: list[Up] = []
 
-    def up(*arguments: str, **environment: str) -> Up:
+    def up(*arguments: str, studio: bool = False, **environment: str) -> Up:
         output = tmp_path / f"output-{len(started)}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("RERANK_")}
         with output.open("w") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "launch", "up", *arguments],
+                [sys.executable, "-m", "launch", "up", *arguments, *([] if studio else ["--no-ui"])],
                 cwd=REPOSITORY,
-                env={**clean, "RERANK_PORT": "0", "TMPDIR": str(tmp_path), **environment},
+                env={**clean, "RERANK_PORT": "0", "RERANK_UI_PORT": "0", "TMPDIR": str(tmp_path), **environment},
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -112,7 +114,7 @@ def run(command: list[str], **environment: str) -> str:
 
 
 def test_what_is_printed_works_as_printed(start: Start) -> None:
-    up = start("all-MiniLM-L6-v2", "--no-ui")
+    up = start("all-MiniLM-L6-v2")
     up.url()
     lines = run([sys.executable, "-c", printed_python(up.said())]).splitlines()
     assert len(lines) == 3
@@ -226,6 +228,54 @@ def test_an_engine_out_of_memory_at_its_smallest_is_given_up_with_advice(
     assert "my-model: these would fit: all-MiniLM-L6-v2 (0.1 GiB)" in up.said()
 
 
+def test_several_models_answer_behind_one_gateway(start: Start, fake_vllm: str, folder: str) -> None:
+    up = start("all-MiniLM-L6-v2", folder, "--family", "cross-encoder", "--vllm", fake_vllm)
+    ask = {"query": "the red fox", "documents": ["a fox", "the red fox"]}
+    url = up.url()
+    for model in ("all-MiniLM-L6-v2", "my-model"):
+        answer = httpx.post(f"{url}/v2/rerank", json={"model": model, **ask}, trust_env=False).json()
+        assert (answer["meta"]["served_by"], answer["results"][0]["index"]) == (model, 1)
+
+
+def test_both_profiles_models_are_the_gateways_defaults_for_text_and_for_pictures() -> None:
+    models = catalogue.read()
+    both = [models.find("Qwen3-Reranker-4B"), models.find("Qwen3-VL-Reranker-8B")]
+    engines = prepare_all(both, models, Vllm("vllm", "0.32.0", cpu=False), Memory("cuda", 80 * GIB, 78 * GIB))
+    config = with_engines({}, engines, dict.fromkeys((model.name for model in both), 0))
+    assert list(config["models"]) == ["Qwen3-Reranker-4B", "Qwen3-VL-Reranker-8B"]
+    assert (config["default_model"], config["default_media_model"]) == tuple(config["models"])
+    # One loads after the other: each would take the other's memory for its own.
+    assert [engine.program(Path("log"), {}).loads_onto for engine in engines] == ["memory", "memory"]
+
+
+def test_the_studio_is_given_a_key_by_its_environment_and_never_an_admins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("launch.up.find_spec", lambda _name: True)
+    config = {"api_keys": ["a-key", "b"], "admin_keys": ["root"]}
+    front = Front("127.0.0.1", 8000, needs_key=True)
+    studio = studio_of(
+        front, config, {"RERANK_ADMIN_KEYS": "root", "RERANK_UI_PORT": "0"}, tmp_path, Screen(StringIO())
+    )
+    assert studio and studio.optional
+    assert studio.environment["RERANK_API_KEY"] == "a-key"
+    assert "root" not in studio.environment.values()
+    assert "a-key" not in " ".join(studio.attempts[0].command)
+
+
+@pytest.mark.parametrize("missing", [True, False], ids=["not installed", "port taken"])
+def test_without_a_studio_it_says_so_and_goes_on(
+    missing: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("launch.up.find_spec", lambda _name: None if missing else True)
+    said = StringIO()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environment = {"RERANK_UI_PORT": str(taken.getsockname()[1])}
+        front = Front("127.0.0.1", 8000, needs_key=False)
+        assert studio_of(front, {}, environment, tmp_path, Screen(said)) is None
+    assert said.getvalue().startswith("no studio: ui is not" if missing else "no studio: cannot listen on")
+
+
 def _engine(name: str, version: str = "0.32.0", memory: Memory | None = None) -> Engine:
     models = catalogue.read()
     return prepare(models.find(name), models, Vllm("vllm", version, cpu=False), memory, port=4242)
@@ -233,7 +283,8 @@ def _engine(name: str, version: str = "0.32.0", memory: Memory | None = None) ->
 
 def test_the_users_configuration_keeps_everything_but_the_default_model() -> None:
     mine = {"workers": 2, "default_model": "a", "models": {"a": {"family": "cross-encoder", "engine": "http://b"}}}
-    assert with_engine(mine, _engine("qwen3-4b", memory=Memory("cuda", 12 * GIB, int(11.2 * GIB))), 0) == {
+    engine = _engine("qwen3-4b", memory=Memory("cuda", 12 * GIB, int(11.2 * GIB)))
+    assert with_engines(mine, [engine], {"Qwen3-Reranker-4B": 0}) == {
         "workers": 2,
         "default_model": "Qwen3-Reranker-4B",
         "models": {
