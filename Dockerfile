@@ -66,6 +66,6 @@ ENV GRADIO_ANALYTICS_ENABLED=False \
 HEALTHCHECK --interval=3s --timeout=5s --start-period=120s \
   CMD ["python", "-c", "from urllib.request import urlopen as get; get('http://127.0.0.1:7860/', timeout=4)"]
 # The first key of the file that the gateway has them from, if there is one.
-ENTRYPOINT ["sh", "-c", "key=$(grep -m1 '^[^#]' /run/secrets/api_keys 2>/dev/null); exec python -m ui ${key:+--api-key \"$key\"} \"$@\"", "ui"]
+ENTRYPOINT ["sh", "-c", "key=$(grep -m1 '^[^#]' /run/secrets/api_keys 2>/dev/null); [ -z \"$key\" ] || export RERANK_API_KEY=\"$key\"; exec python -m ui \"$@\"", "ui"]
 CMD ["--gateway", "http://gateway:8000", "--host", "0.0.0.0", "--port", "7860"]
 COPY ui ui
