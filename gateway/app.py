@@ -10,7 +10,7 @@ from starlette.routing import Router
 from gateway.auth import Auth
 from gateway.caches import Cache, cache_of
 from gateway.endpoint import Endpoint
-from gateway.engines import Doctor, VllmEngine
+from gateway.engines import Doctor, Fleet, VllmEngine
 from gateway.media import Media
 from gateway.metrics import Metrics
 from gateway.rerank import Model, Models
@@ -39,6 +39,7 @@ def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | 
         ),
         media,
         {name: Doctor(model.scorer.engine) for name, model in models.items()},
+        Fleet({name: model.scorer.engine for name, model in models.items()}, settings.launcher, transport),
         cache,
         Auth(settings.api_keys, settings.admin_keys),
         Metrics(shared_dir=metrics_dir),

@@ -20,7 +20,7 @@ from gateway.auth import Auth
 from gateway.caches import Cache, CacheError
 from gateway.dialects import RERANK_SEGMENTS, Dialect, dialect_of
 from gateway.domain import Blob, Kind, Reading
-from gateway.engines import Doctor
+from gateway.engines import Doctor, Fleet
 from gateway.errors import BadMedia, BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError, field_first
 from gateway.media import Media
 from gateway.metrics import Metrics
@@ -82,6 +82,7 @@ class Endpoint:
         models: Models,
         media: Media,
         doctors: dict[str, Doctor],
+        fleet: Fleet,
         cache: Cache | None,
         auth: Auth,
         metrics: Metrics,
@@ -90,6 +91,7 @@ class Endpoint:
         self._models = models
         self._media = media
         self._doctors = doctors
+        self._fleet = fleet
         self._cache = cache
         self._auth = auth
         self._metrics = metrics
@@ -97,6 +99,8 @@ class Endpoint:
         self._routes = {
             **dict.fromkeys(RERANK_SEGMENTS, Route("POST", self._rerank)),
             "models": Route("GET", self._list_models),
+            "engines": Route("GET", self._list_engines),
+            "load": Route("POST", self._load, admin=True),
             "cache": Route("DELETE", self._clear_cache, admin=True),
             "check-api-key": Route("POST", self._check_api_key),
             "tokenize": Route("POST", self._tokenize),
@@ -174,7 +178,11 @@ class Endpoint:
             request = replace(request, fresh=True)
         parsed_s = time.perf_counter()
         ranking = rerank(request, self._models, self._media, max_documents=self._limits.max_documents)
-        response = await _while_connected(call.http, ranking)
+        try:
+            response = await _while_connected(call.http, ranking)
+        except EngineUnavailable as error:
+            model = self._models.serving(request.model, media="media" if request.links else "")
+            raise await self._fleet.explained(model.name, error) from None
         self._metrics.ranked(response)
         if self._cache is not None and not request.fresh:
             self._metrics.looked_up(self._cache.backend, response)
@@ -193,6 +201,33 @@ class Endpoint:
         last = len(call.segments) - 1 - call.segments[::-1].index("models")
         name = "/".join(call.segments[last + 1 :])
         return _json(msgspec.json.encode(_model_json(self._models.named(name))))
+
+    async def _list_engines(self, call: Call) -> Response:
+        report = await self._fleet.report()
+        engines = [
+            {
+                "name": model.name,
+                "state": state.state,
+                "progress": state.progress,
+                "detail": state.detail,
+                "modalities": ["text", "image", "video"] if model.scorer.engine.sees else ["text"],
+                "context_length": model.max_tokens,
+                "default": model is self._models.default,
+                "default_media": model is self._models.default_media,
+                "loadable": state.loadable,
+            }
+            for model in self._models.models
+            for state in [report.engines[model.name]]
+        ]
+        return _json(msgspec.json.encode({"engines": engines, "gpus": report.gpus, "memory": report.memory}))
+
+    async def _load(self, call: Call) -> Response:
+        if "engines" not in call.segments[:-2]:
+            raise NotFound("no such path: POST /v1/engines/NAME/load, and see /docs")
+        name = self._models.named("/".join(call.segments[call.segments.index("engines") + 1 : -1])).name
+        response = _json(msgspec.json.encode({"name": name, "state": await self._fleet.load(name)}))
+        response.status_code = 202
+        return response
 
     async def _clear_cache(self, call: Call) -> Response:
         if self._cache is None:

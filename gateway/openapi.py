@@ -60,6 +60,18 @@ DOCUMENT: dict[str, Any] = {
             **_get("One model, by name or alias"),
             "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
         },
+        "/v1/engines": _get("How each model's engine does, how far it is loaded, and what memory is used"),
+        "/v1/engines/{name}/load": {
+            "post": {
+                "summary": "Start an engine: an admin key, or a call from this machine where none is set",
+                "responses": {
+                    "202": {"description": "It is being loaded, or was already"},
+                    "400": {"description": "It was not started by this gateway's launcher"},
+                    "404": {"description": "No such model"},
+                },
+            },
+            "parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}],
+        },
         "/v1/check-api-key": {
             "post": {"summary": "Whether the key is good", "responses": {"200": {"description": "OK"}}}
         },

@@ -55,6 +55,13 @@ class MediaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_fetches: int = 8
 
 
+class LauncherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the launcher that started the engines can be asked how they do. `rerank up` writes it."""
+
+    url: str
+    token: str
+
+
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one request, and all of them together, may cost."""
 
@@ -86,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache: str = "memory://"
     limits: LimitSettings = LimitSettings()
     media: MediaSettings = MediaSettings()
+    launcher: LauncherSettings | None = None
 
 
 def load(text: str, environ: Mapping[str, str]) -> Settings:

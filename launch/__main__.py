@@ -61,7 +61,11 @@ def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     for model in chosen:
         engine.refuse_what_the_gateway_cannot_serve(model, installed)
     engines = engine.prepare_all(chosen, models, installed, free, _words(options.engine_args))
-    return _in_workspace(lambda folder: up(engines, config, environment, folder, screen, with_studio=not options.no_ui))
+    return _in_workspace(
+        lambda folder: up(
+            engines, config, environment, folder, screen, with_studio=not options.no_ui, lazy=options.lazy
+        )
+    )
 
 
 def _engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -170,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", choices=_PROFILES, help="the models for text, for pictures and video, or both")
     command.add_argument("--config", type=Path, metavar="FILE", help="settings of the gateway; RERANK_* variables win")
     command.add_argument("--install-vllm", action="store_true", help=f"install vLLM {TESTED_VLLM} in .venv-vllm first")
+    command.add_argument("--lazy", action="store_true", help="start an engine when the gateway is asked to load it")
     command.add_argument("--no-ui", action="store_true", help="no studio in the browser")
     _add_engine_options(command)
 

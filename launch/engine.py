@@ -70,6 +70,7 @@ class Engine:
             died_of_memory=memory.died_of_memory,
             memory_advice=self.memory_advice,
             loads_onto="memory" if self.plans else "",
+            model=self.model.name,
             **options,
         )
 

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from launch.catalogue import LaunchError, Model
 
@@ -157,6 +158,27 @@ def free_gpu_memory(visible: str | None) -> Memory | None:
     except pynvml.NVMLError:
         return None
     return Memory("cuda", int(info.total), int(info.free))
+
+
+def gpus() -> list[dict[str, Any]]:
+    """Every GPU's name and use, by NVML; none where that cannot be asked."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        found = [(pynvml.nvmlDeviceGetName(one), pynvml.nvmlDeviceGetMemoryInfo(one)) for one in handles]
+    except Exception:  # the library or the driver is missing, each in its own way
+        return []
+    return [{"name": str(name), "used_bytes": int(info.used), "total_bytes": int(info.total)} for name, info in found]
+
+
+def host() -> dict[str, int] | None:
+    """The machine's own memory, as gpus() tells theirs."""
+    found = free_cpu_memory()
+    if found is None:
+        return None
+    return {"used_bytes": found.total_bytes - found.free_bytes, "total_bytes": found.total_bytes}
 
 
 def free_cpu_memory() -> Memory | None:

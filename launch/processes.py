@@ -12,9 +12,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from launch.control import STATES, Control
+from launch.progress import progress
 from launch.reaper import Reaper, signal_group
 from launch.screen import Screen
 from launch.supervisor import Action, Event, Exited, Fact, GiveUp, Group, Phase, Policy, Say, Spawn, State, step
@@ -60,15 +63,20 @@ class Program:
     optional: bool = False  # given up, it leaves the others running
     # Of the programs that load onto one device one starts at a time: each would take the others' memory for its own.
     loads_onto: str = ""
+    model: str = ""  # an engine's: the name by which its state is told and its start asked for
 
 
 async def supervise(
-    programs: Sequence[Program], screen: Screen, *, once_ready: Callable[[], Awaitable[None]] | None = None
+    programs: Sequence[Program],
+    screen: Screen,
+    *,
+    once_ready: Callable[[], Awaitable[None]] | None = None,
+    control: Control | None = None,
 ) -> int:
     """Runs the programs until they are told to stop (returns 0) or one of them is given up (1).
 
     SIGINT, SIGTERM and SIGHUP ask them to stop, a second one kills. `once_ready` is called when all of them that
-    are started are ready for the first time.
+    are started are ready for the first time. Who asks `control` is told of those that have a `model`, and starts them.
     """
     inbox = _Inbox()
     failed = False
@@ -77,6 +85,9 @@ async def supervise(
         client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=_PROBE_TIMEOUT_S))
         await stack.enter_async_context(_posting(inbox))
         watched = {program.name: _Watched(program, screen, reaper, client, inbox) for program in programs}
+        if control:
+            stack.enter_context(control)
+            _let_control(control, watched.values(), inbox)
         while not all(one.state.over for one in watched.values()):
             name, event = await inbox.get()
             for one in watched.values() if name is EVERYBODY else [watched[name]]:
@@ -116,6 +127,13 @@ class _Watched:
         for action in actions:
             self._do(action)
         return any(isinstance(action, GiveUp) for action in actions)
+
+    def lines(self) -> list[str]:
+        """A copy of its last lines, for any thread: the one that follows the process may be adding to them."""
+        for _ in range(8):
+            with contextlib.suppress(RuntimeError):  # changed while it was copied
+                return list(self.last_lines)
+        return []
 
     def _do(self, action: Action) -> None:
         match action:
@@ -182,6 +200,30 @@ class _Watched:
         self._screen.say(f"{self.program.name}: {reason}. It said, and {self.program.log} has it all:\n{said}")
         if self.program.memory_advice and self.program.died_of_memory(list(self.last_lines)):
             self._screen.say(f"{self.program.name}: {self.program.memory_advice}")
+
+
+def _let_control(control: Control, watched: Iterable[_Watched], inbox: _Inbox) -> None:
+    engines = {one.program.model: one for one in watched if one.program.model}
+    loop = asyncio.get_running_loop()
+
+    def start(model: str) -> None:
+        event = (engines[model].program.name, Fact.START)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(inbox.put_nowait, event)
+
+    control.of(lambda: {model: _told(one) for model, one in engines.items()}, start)
+
+
+def _told(one: _Watched) -> dict[str, Any]:
+    """A program's state in words. Called from another thread: it reads a frozen state and a copy of the lines."""
+    phase, lines = one.state.phase, one.lines()
+    how_far = progress(lines) if phase is Phase.STARTING else None
+    detail = ""
+    if phase is Phase.FAILED:
+        detail = next(iter(telling(lines)), "")
+    elif how_far:
+        detail = how_far.stage
+    return {"state": STATES[phase], "progress": how_far and how_far.share, "detail": detail[:300]}
 
 
 def _must_wait(one: _Watched, others: Iterable[_Watched]) -> bool:

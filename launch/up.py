@@ -13,6 +13,7 @@ import httpx
 import yaml
 
 from launch.catalogue import LaunchError
+from launch.control import Control
 from launch.engine import Engine, free_port, refuse_if_taken, url_of
 from launch.processes import Attempt, Program, supervise
 from launch.screen import Screen
@@ -44,18 +45,22 @@ async def up(
     screen: Screen,
     *,
     with_studio: bool,
+    lazy: bool = False,
 ) -> int:
     """Runs engines, gateway and studio until stopped; returns the exit status. `workspace` is a private folder.
 
+    lazy: an engine is started when the gateway is asked to load it, and one that fails leaves the others running.
     Raises LaunchError when the gateway's port is taken.
     """
     front = front_of(config, environment)
     refuse_if_taken(front.host, front.port, change_with="RERANK_PORT")
     merged = workspace / "gateway.yaml"
+    control = Control()
     attempts = {engine.model.name: 0 for engine in engines}
 
     def write_config() -> None:
-        merged.write_text(yaml.safe_dump(with_engines(config, engines, attempts), sort_keys=False, allow_unicode=True))
+        whole = {**with_engines(config, engines, attempts), "launcher": control.settings}
+        merged.write_text(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
 
     def step_down(engine: Engine) -> Callable[[int], None]:
         def learn(attempt: int) -> None:
@@ -79,13 +84,20 @@ async def up(
             environment,
             before_step_down=step_down(engine),
             restarts=[gateway.name],
+            idle=lazy,
+            optional=lazy,
         )
         for engine in engines
     ]
     studio = studio_of(front, config, environment, workspace, screen) if with_studio else None
     programs = [*started, gateway, *([studio] if studio else [])]
     page = studio.health_url if studio else ""
-    return await supervise(programs, screen, once_ready=lambda: _introduce(front, engines[0].model.name, page, screen))
+    return await supervise(
+        programs,
+        screen,
+        once_ready=lambda: _introduce(front, engines[0].model.name, page, screen, lazy=lazy),
+        control=control,
+    )
 
 
 def read_config(path: Path | None) -> dict[str, Any]:
@@ -165,10 +177,12 @@ def front_of(config: Mapping[str, Any], environment: Mapping[str, str]) -> Front
     return Front(host, int(port) or free_port(), needs_key)
 
 
-async def _introduce(front: Front, model: str, page: str, screen: Screen) -> None:
+async def _introduce(front: Front, model: str, page: str, screen: Screen, *, lazy: bool) -> None:
     """Waits until the gateway says it serves, then shows how to ask it."""
     async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
-        await _until_ready(lambda: client.get(f"{front.url}/readyz"), screen)
+        await _until_ready(lambda: client.get(f"{front.url}/{'healthz' if lazy else 'readyz'}"), screen)
+        if lazy:
+            screen.say(f"No engine is loaded yet. To load one: curl -X POST {front.url}/v1/engines/{model}/load")
         screen.say(introduction(front, model, page if page and await _answers(client, page) else ""))
 
 

@@ -2,6 +2,7 @@
 
 from gateway.engines.base import Engine
 from gateway.engines.doctor import Doctor
+from gateway.engines.fleet import Fleet
 from gateway.engines.vllm import VllmEngine
 
-__all__ = ["Doctor", "Engine", "VllmEngine"]
+__all__ = ["Doctor", "Engine", "Fleet", "VllmEngine"]

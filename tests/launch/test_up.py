@@ -237,6 +237,46 @@ def test_several_models_answer_behind_one_gateway(start: Start, fake_vllm: str, 
         assert (answer["meta"]["served_by"], answer["results"][0]["index"]) == (model, 1)
 
 
+def test_a_lazy_engine_is_started_when_it_is_asked_for(start: Start) -> None:
+    up = start("all-MiniLM-L6-v2", "--lazy")
+    url = up.url()
+    assert "No engine is loaded yet" in up.said()
+    ask = {"query": "the red fox", "documents": ["a fox", "the red fox"]}
+    with httpx.Client(base_url=url, trust_env=False, timeout=10) as client:
+
+        def state() -> object:
+            return client.get("/v1/engines").json()["engines"][0]["state"]
+
+        assert state() == "stopped"
+        refused = client.post("/v2/rerank", json=ask)
+        assert refused.status_code == 503 and "/v1/engines/all-MiniLM-L6-v2/load" in refused.text
+        for _ in range(2):  # asked twice is asked once
+            loading = client.post("/v1/engines/minilm/load")
+            assert (loading.status_code, loading.json()["state"]) == (202, "loading")
+        wait_for(lambda: state() == "ready", "the engine")
+        assert client.post("/v2/rerank", json=ask).json()["results"][0]["index"] == 1
+        assert client.post("/v1/engines/minilm/load").json()["state"] == "ready"
+    assert len([1 for _, command in children(up.process.pid) if "launch.embedded" in command]) == 1
+    assert up.stop() == 0
+
+
+def test_a_lazy_engine_that_fails_says_why_and_leaves_the_gateway_running(
+    start: Start, fake_vllm: str, folder: str
+) -> None:
+    up = start(folder, "--family", "cross-encoder", "--vllm", fake_vllm, "--lazy", FAKE_VLLM_MEMORY_TOKENS="100")
+    with httpx.Client(base_url=up.url(), trust_env=False, timeout=10) as client:
+
+        def engine() -> dict[str, object]:
+            with contextlib.suppress(httpx.HTTPError):  # the gateway is restarted at each step down
+                found: dict[str, object] = client.get("/v1/engines").json()["engines"][0]
+                return found
+            return {"state": "", "detail": ""}
+
+        client.post("/v1/engines/my-model/load")
+        wait_for(lambda: engine()["state"] == "failed", "the failure", 40)
+        wait_for(lambda: "CUDA out of memory" in str(engine()["detail"]), "its cause")
+
+
 def test_both_profiles_models_are_the_gateways_defaults_for_text_and_for_pictures() -> None:
     models = catalogue.read()
     both = [models.find("Qwen3-Reranker-4B"), models.find("Qwen3-VL-Reranker-8B")]
