@@ -1,5 +1,6 @@
 """Supervision of real processes: nothing survives the launcher, however it ends."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -7,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from launch.engine import free_port
+from launch.processes import Attempt, Program, supervise
+from launch.screen import Screen
 from tests.launch.processes_alive import alive, pids_in, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
@@ -130,3 +134,30 @@ def test_a_program_that_does_not_exist_is_given_up(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "/no/such/vllm: No such file or directory" in ended.stdout
+
+
+async def test_what_loads_onto_one_device_is_started_one_after_the_other(tmp_path: Path) -> None:
+    (tmp_path / "pids").mkdir()
+
+    def program(name: str, ready_after: float) -> Program:
+        port = free_port()
+        responder = str(Path(__file__).parent / "responder.py")
+        words = ["--port", str(port), "--pids", str(tmp_path / "pids"), "--ready-after", str(ready_after)]
+        return Program(
+            name=name,
+            attempts=[Attempt([sys.executable, responder, *words])],
+            health_url=f"http://127.0.0.1:{port}/",
+            log=tmp_path / f"{name}.log",
+            environment=os.environ,
+            loads_onto="gpu",
+        )
+
+    async def stop() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    said = StringIO()
+    async with asyncio.timeout(30):
+        assert await supervise([program("slow", 1.0), program("fast", 0.0)], Screen(said), once_ready=stop) == 0
+    ready = [line.split(":")[0] for line in said.getvalue().splitlines() if "ready after" in line]
+    assert ready == ["slow", "fast"]
+    assert not any(map(alive, pids_in(tmp_path / "pids")))
