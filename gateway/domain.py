@@ -27,10 +27,10 @@ class Link(NamedTuple):
 class Blob:
     """A picture's or video's bytes as they came; equal where kind and bytes are."""
 
-    __slots__ = ("data", "digest", "kind", "where")
+    __slots__ = ("data", "digest", "kind")
 
-    def __init__(self, kind: Kind, data: bytes, where: str) -> None:
-        self.kind, self.data, self.where = kind, data, where
+    def __init__(self, kind: Kind, data: bytes) -> None:
+        self.kind, self.data = kind, data
         self.digest = kind.encode() + blake2b(data, digest_size=16).digest()
 
     def __eq__(self, other: object) -> bool:
@@ -50,11 +50,6 @@ class Pair(NamedTuple):
 
     query: Content
     document: Content
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """The text of each side."""
-        return text_of(self.query), text_of(self.document)
 
     @property
     def is_text(self) -> bool:
@@ -108,11 +103,12 @@ class Score(NamedTuple):
 class Refused:
     """This pair cannot be read, whoever asks; the rest of the request is ranked without it.
 
-    where: the part of it that cannot, as `.image[1]`; in_query: that part is the query's, and stands in every pair.
+    part: which part of the document cannot, or of the query where in_query: it then stands in every pair. A number, and
+    not the field's name: who asked for the same pair in another shape shares this.
     """
 
     reason: str
-    where: str = ""
+    part: int | None = None
     in_query: bool = False
 
 

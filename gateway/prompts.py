@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from tokenizers import Tokenizer
 
@@ -104,7 +104,7 @@ class Prompts(Protocol):
         """Whether `render` has so much to do with these that it is worth a thread."""
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
-        """One Rendered per pair, in order. Raises BadRequest when the instruction leaves no room for a document."""
+        """One Rendered per pair of texts, in order. Raises BadRequest where the instruction leaves no room for more."""
 
 
 class Qwen3Prompts:
@@ -143,7 +143,7 @@ class Qwen3Prompts:
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         instruction = reading.instruction or self._instruction
-        texts = [pair.texts for pair in pairs]
+        texts = _texts(pairs)
         heads = {query: self._head(query, instruction) for query in {query for query, _ in texts}}
         # Label and text in one piece: the space after the colon joins the first word.
         label, empty = self.recipe.label, self.recipe.empty
@@ -303,12 +303,12 @@ class CutText:
     def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
         """Not what is sure to fit: a token is at least a byte of UTF-8, a character at most four."""
         limit = min(self._max_tokens // 2, _limit(self._max_tokens_per_doc, 0, reading))
-        return max(len(text) for pair in pairs for text in pair.texts) * 4 > limit
+        return max(len(text) for pair in pairs for text in pair) * 4 > limit
 
     def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
         if not self.tokenizes(pairs, reading):
             return [Rendered((pair,)) for pair in pairs]
-        texts = [pair.texts for pair in pairs]
+        texts = _texts(pairs)
         queries = {query: self._query(query) for query in {query for query, _ in texts}}
         pieces = self._tokenizer.encode_batch([document for _, document in texts], add_special_tokens=False)
         return [
@@ -350,6 +350,11 @@ FAMILIES: dict[str, Callable[[ModelSettings], Prompts]] = {
     "qwen3-reranker": Qwen3Prompts,
     "qwen3-vl-reranker": Qwen3VlPrompts,
 }
+
+
+def _texts(pairs: Sequence[Pair]) -> Sequence[tuple[str, str]]:
+    """The same pairs: `render` is given pairs of text alone, and looking at each would cost every document."""
+    return cast("Sequence[tuple[str, str]]", pairs)
 
 
 def _limit(room: int, label: int, reading: Reading) -> int:

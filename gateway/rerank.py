@@ -10,6 +10,7 @@ from gateway import spans
 from gateway.domain import (
     Blob,
     Content,
+    Kind,
     Link,
     Outcome,
     Refused,
@@ -95,7 +96,7 @@ async def rerank(request: RerankRequest, models: Models, media: Media, *, max_do
     else:
         scored, query = await _score(request, model.scorer), request.query
     outcomes = scored.outcomes
-    scores = _scores(outcomes, strict=request.strict)
+    scores = _scores(request, outcomes)
     _, tokens, chunks, cuts, query_cuts = (sum(column) for column in zip(*scores, strict=True))
     cut_documents = sum(score.cut > 0 for score in scores) if cuts else 0
     response = RerankResponse(
@@ -111,7 +112,7 @@ async def rerank(request: RerankRequest, models: Models, media: Media, *, max_do
         warnings=[
             *_ignored(request, model),
             *_cut(scores, cut_documents, cuts, query_cuts),
-            *_refused(outcomes, len(outcomes) - len(scores)),
+            *_refused(request, outcomes, len(outcomes) - len(scores)),
         ],
         seconds=scored.seconds,
     )
@@ -190,11 +191,10 @@ async def _score_loaded(request: RerankRequest, scorer: Scorer, media: Media) ->
     With it the query as it was scored.
     """
     started_s = time.perf_counter()
-    urls = list(dict.fromkeys(link.url for link in request.links))
-    loaded = dict(zip(urls, await asyncio.gather(*(_load(media, url) for url in urls)), strict=True))
+    loaded = await _loaded(request.links, media)
     query = _resolved(request.query, loaded)
     if isinstance(query, Refused):
-        raise BadRequest(f"invalid request: query{query.where}: {query.reason}")
+        raise BadRequest(f"invalid request: query{_where(request.query, query)}: {query.reason}")
     documents = [_resolved(document, loaded) for document in request.documents]
     readable = [document for document in documents if not isinstance(document, Refused)]
     seconds = {"media": time.perf_counter() - started_s}
@@ -210,27 +210,42 @@ async def _score_loaded(request: RerankRequest, scorer: Scorer, media: Media) ->
     return all_scored, query
 
 
-async def _load(media: Media, url: str) -> bytes | BadMedia:
-    try:
-        return await media.load(url)
-    except BadMedia as reason:
-        return reason
+async def _loaded(links: Sequence[Link], media: Media) -> Mapping[tuple[Kind, str], Blob | BadMedia]:
+    """Each distinct picture and video, loaded and hashed once, however many documents it stands in."""
+    kinds: dict[str, set[Kind]] = {}
+    for link in links:
+        kinds.setdefault(link.url, set()).add(link.kind)
+
+    async def load(url: str) -> dict[tuple[Kind, str], Blob | BadMedia]:
+        try:
+            data = await media.load(url)
+        except BadMedia as reason:
+            return {(kind, url): reason for kind in kinds[url]}
+        return {(kind, url): await asyncio.to_thread(Blob, kind, data) for kind in kinds[url]}
+
+    found: dict[tuple[Kind, str], Blob | BadMedia] = {}
+    for one in await asyncio.gather(*map(load, kinds)):
+        found |= one
+    return found
 
 
-def _resolved(content: Content, loaded: Mapping[str, bytes | BadMedia]) -> Content | Refused:
+def _resolved(content: Content, loaded: Mapping[tuple[Kind, str], Blob | BadMedia]) -> Content | Refused:
     """The content with bytes in place of links, or why it has none."""
     if isinstance(content, str):
         return content
     parts: list[str | Link | Blob] = []
-    for part in content:
-        if isinstance(part, Link):
-            found = loaded[part.url]
-            if isinstance(found, BadMedia):
-                return Refused(str(found), part.where)
-            parts.append(Blob(part.kind, found, part.where))
-        else:
-            parts.append(part)
+    for place, part in enumerate(content):
+        found = loaded[part.kind, part.url] if isinstance(part, Link) else part
+        if isinstance(found, BadMedia):
+            return Refused(str(found), place)
+        parts.append(found)
     return tuple(parts)
+
+
+def _where(content: Content, refused: Refused) -> str:
+    """The field at fault, as this caller wrote it."""
+    part = content[refused.part] if refused.part is not None and not isinstance(content, str) else None
+    return part.where if isinstance(part, Link) else ""
 
 
 def _field_of_first(request: RerankRequest) -> str:
@@ -245,7 +260,7 @@ def _field_of_first(request: RerankRequest) -> str:
     )
 
 
-def _scores(outcomes: Sequence[Outcome], *, strict: bool) -> list[Score]:
+def _scores(request: RerankRequest, outcomes: Sequence[Outcome]) -> list[Score]:
     """What was scored. Raises BadRequest for what was refused if the caller is strict, or if nothing is left."""
     scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]
     if len(scores) == len(outcomes):
@@ -254,10 +269,10 @@ def _scores(outcomes: Sequence[Outcome], *, strict: bool) -> list[Score]:
     # The query stands in every pair: what is wrong with it is wrong with all, and no ranking is left.
     for _, one in refused:
         if one.in_query:
-            raise BadRequest(f"invalid request: query{one.where}: {one.reason}")
-    if strict or not scores:
+            raise BadRequest(f"invalid request: query{_where(request.query, one)}: {one.reason}")
+    if request.strict or not scores:
         index, one = refused[0]
-        raise BadRequest(f"documents[{index}]{one.where}: {one.reason}")
+        raise BadRequest(f"documents[{index}]{_where(request.documents[index], one)}: {one.reason}")
     return scores
 
 
@@ -274,11 +289,11 @@ def _cut(scores: Sequence[Score], documents: int, tokens: int, query_tokens: int
         yield f"documents: {documents} of {len(scores)} were cut, {tokens} tokens were not read"
 
 
-def _refused(outcomes: Sequence[Outcome], count: int) -> Iterator[str]:
+def _refused(request: RerankRequest, outcomes: Sequence[Outcome], count: int) -> Iterator[str]:
     if count == 0:
         return
     refused = ((index, one) for index, one in enumerate(outcomes) if isinstance(one, Refused))
     for index, one in islice(refused, WARNED_DOCUMENTS):
-        yield f"documents[{index}]{one.where}: not scored, {one.reason}"
+        yield f"documents[{index}]{_where(request.documents[index], one)}: not scored, {one.reason}"
     if count > WARNED_DOCUMENTS:
         yield f"documents: {count - WARNED_DOCUMENTS} more were not scored"

@@ -189,8 +189,8 @@ def pair_keys(identity: str, reading: Reading, query: Content, documents: Sequen
 
 
 def _mixed(content: Content, sizes: bytes) -> bytes:
-    """A content's parts and how media are read. No text is taken for one: 0xFF is in no UTF-8."""
-    fields = [part.digest if isinstance(part, Blob) else str(part).encode() for part in content]
+    """A content's parts and how media are read. No text is taken for one: 0xFF is in no UTF-8, and a part is tagged."""
+    fields = [part.digest if isinstance(part, Blob) else f"text{part}".encode() for part in content]
     return b"\xff" + b"".join(len(field).to_bytes(8, "little") + field for field in (sizes, *fields))
 
 

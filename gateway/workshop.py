@@ -122,8 +122,8 @@ def examples() -> tuple[dict[Blob, Ready], ...]:
     clip = videos.plain(384, 384, frames=20, fps=4)
     return (
         *(
-            {Blob("image", one.bmp, ""): Ready(_data_url("image/bmp", one.bmp), one.width, one.height)}
+            {Blob("image", one.bmp): Ready(_data_url("image/bmp", one.bmp), one.width, one.height)}
             for one in (red, blue, large)
         ),
-        {Blob("video", clip.avi, ""): Ready(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)},
+        {Blob("video", clip.avi): Ready(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)},
     )

@@ -1,23 +1,29 @@
 """An engine for tests: speaks vLLM's wire over real HTTP, scores by shared words, and misbehaves when told to."""
 
 import asyncio
+import base64
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import av
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tokenizers import Tokenizer
 
+from gateway.prompts import PREFIX, QWEN3_VL
 from tests.gateway.serving import LocalServer, until
 
 MODEL = "stub"
 POISON = "unreadable-for-the-engine"
 # Where a Qwen3-Reranker prompt holds the caller's texts.
-PROMPT = re.compile(r"\n<Query>: (.*)\n<Document>: (.*)<\|im_end\|>\n<\|im_start\|>assistant", re.DOTALL)
+PROMPT = re.compile(r"<Query>: ?(.*)\n<Document>: ?(.*)<\|im_end\|>\n<\|im_start\|>assistant", re.DOTALL)
+COLORS = {b"\xff\0\0": "red", b"\0\0\xff": "blue", b"\0\x80\0": "green"}
 
 Scores = Sequence[float]
 
@@ -29,6 +35,8 @@ class StubEngine:
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
     tokenize_status, health_status: what those answer when not 200.
+    instructions: of each call with pictures, which are seen as words: "64x32 red", "4 frames 64x64 green".
+    max_pixels: what it scales a picture down to, as an engine with flags of its own does.
     """
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
@@ -43,6 +51,8 @@ class StubEngine:
         self.instead: Callable[[], Response | None] = lambda: None
         self.tokenize_status = 200
         self.health_status = 200
+        self.instructions: list[str] = []
+        self.max_pixels = 1800 * 32 * 32
         self._at_once = 0
         self._server = LocalServer(
             Starlette(
@@ -79,11 +89,64 @@ class StubEngine:
 
     async def _score(self, http: Request) -> Response:
         body = await http.json()
+        if "documents" in body:
+            return await self._score_scenes(body)
         documents = body["text_2"]
         queries = body["text_1"] if isinstance(body["text_1"], list) else [body["text_1"]] * len(documents)
         pairs = list(zip(queries, documents, strict=True))
         lengths = [len(f"{query} {document}".split()) for query, document in pairs]
         return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
+
+    async def _score_scenes(self, body: dict[str, Any]) -> Response:
+        """As vLLM with our template: each side is text or content parts, the media first."""
+        documents = body["documents"]
+        queries = body["queries"] if isinstance(body["queries"], list) else [body["queries"]] * len(documents)
+        self.instructions.append(body["instruction"])
+        try:
+            seen = [(self._see(query), self._see(document)) for query, document in zip(queries, documents, strict=True)]
+        except (OSError, ValueError, KeyError) as error:
+            return failure(400, f"Failed to load image: {error}")
+        pairs = [(query, document) for (query, _), (document, _) in seen]
+        template = PREFIX + QWEN3_VL.head.format(instruction=body["instruction"], query="") + QWEN3_VL.label
+        around = self._count(template + QWEN3_VL.suffix)
+        lengths = [around + query + document for (_, query), (_, document) in seen]
+        return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
+
+    def _see(self, side: str | dict[str, Any]) -> tuple[str, int]:
+        """A side in words, and its tokens."""
+        if isinstance(side, str):
+            return side, self._count(side)
+        words, tokens = [], 0
+        for part in side["content"]:
+            kind = part["type"]
+            if kind == "text":
+                seen, count = part["text"], self._count(part["text"])
+            else:
+                data = base64.b64decode(part[kind]["url"].partition(";base64,")[2], validate=True)
+                seen, count = self._see_picture(data) if kind == "image_url" else self._see_video(data)
+            words.append(seen)
+            tokens += count
+        return " ".join(words), tokens
+
+    def _see_picture(self, data: bytes) -> tuple[str, int]:
+        with Image.open(io.BytesIO(data), formats=["BMP"]) as image:
+            width, height = image.size
+            seen = color(image)
+        assert width % 32 == height % 32 == 0, "it would be scaled again"
+        return f"{width}x{height} {seen}", min(width * height, self.max_pixels) // 1024 + 2
+
+    def _see_video(self, data: bytes) -> tuple[str, int]:
+        with av.open(io.BytesIO(data), "r", format="avi") as container:
+            rate = container.streams.video[0].average_rate or 1
+            images: list[Image.Image] = [frame.to_image() for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]
+        width, height = images[0].size
+        times = [float((first + first + 1) / rate / 2) for first in range(0, len(images), 2)]
+        squares = min(width * height, self.max_pixels) // 1024 + 2
+        tokens = sum(squares + self._count(f"<{time:.1f} seconds>") for time in times)
+        return f"{len(images)} frames {width}x{height} {color(images[0])}", tokens
+
+    def _count(self, text: str) -> int:
+        return len(self._tokens(text)[0])
 
     async def _classify(self, http: Request) -> Response:
         body = await http.json()
@@ -149,6 +212,14 @@ class StubEngine:
 
     async def _models(self, _: Request) -> Response:
         return answer({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+
+
+def color(image: Image.Image) -> str:
+    """The color in the middle, where it is one we draw with."""
+    middle = image.convert("RGB").crop(
+        (image.width // 2, image.height // 2, image.width // 2 + 1, image.height // 2 + 1)
+    )
+    return COLORS.get(middle.tobytes(), "many colors")
 
 
 def overlap(query: str, document: str) -> float:

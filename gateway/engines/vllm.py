@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,8 @@ NO_OVERRIDE = "it is served without the classification override, start it with `
 PROBE_TIMEOUT_S = 5.0
 # A call's whole time is bounded where it is made; this is for an engine whose machine is gone.
 EXTENSIONS = {"timeout": {"connect": 5.0}}
+# A longer body is written in pieces, between which other requests have their turn.
+PIECE_BYTES = 512 * 1024
 # Scenes of one call: a picture takes up to 7 MB in it, a video some 20, and the engine holds all of them at once.
 SCENES_PER_CALL = 16
 MEGABYTES = {"image": 7, "video": 20}
@@ -304,7 +306,12 @@ class VllmEngine:
         return reply
 
     async def _exchange(self, method: str, path: str, content: bytes) -> httpx.Response:
-        request = httpx.Request(method, self._url + path, content=content, headers=JSON, extensions=EXTENSIONS)
+        url, headers = self._url + path, JSON
+        if len(content) <= PIECE_BYTES:
+            request = httpx.Request(method, url, content=content, headers=headers, extensions=EXTENSIONS)
+        else:
+            headers = {**JSON, "content-length": str(len(content))}
+            request = httpx.Request(method, url, stream=_Pieces(content), headers=headers, extensions=EXTENSIONS)
         reply = await self._transport.handle_async_request(request)
         try:
             await reply.aread()
@@ -318,6 +325,17 @@ class VllmEngine:
             log.warning("engine of %s %s", self._name, "answers again" if answers else "does not answer")
         if not answers:
             self.incarnation += 1
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """A body of pictures on its way."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._content), PIECE_BYTES):
+            yield self._content[start : start + PIECE_BYTES]
 
 
 def _groups(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
@@ -338,9 +356,9 @@ def _groups(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
 def _unreadable(pair: Pair, bad: Mapping[Blob, str]) -> Refused | None:
     """Why a pair cannot be read: its first picture or video that cannot."""
     for side, in_query in ((pair.query, True), (pair.document, False)):
-        for blob in blobs_of(side):
+        for place, blob in enumerate(blobs_of(side)):  # media come first: their places are those of parts
             if blob in bad:
-                return Refused(bad[blob], blob.where, in_query)
+                return Refused(bad[blob], place, in_query)
     return None
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from gateway.domain import Pair, Reading
+from gateway.domain import Pair, Reading, text_of
 from gateway.prompts import PREFIX as PREFIX_TEXT
 from gateway.prompts import QWEN3, CutText, Qwen3Prompts
 from gateway.settings import ModelSettings
@@ -266,9 +266,9 @@ def test_text_for_a_server_with_its_own_template_is_cut_to_what_fits(folder: Pat
         for pair, one in zip(pairs, CutText(model).render(pairs, reading), strict=True):
             for prompt in one.prompts:
                 assert isinstance(prompt, Pair)
-                query, document = prompt.texts
+                query, document = text_of(prompt.query), text_of(prompt.document)
                 assert len(text_ids(query)) + len(text_ids(document)) <= 60
-                assert document in pair.texts[1]
+                assert document in text_of(pair.document)
             assert bool(one.cut or len(one.prompts) > 1) == (pair is pairs[0])
             assert bool(one.query_cut) == (pair is pairs[1])
 
