@@ -269,7 +269,7 @@ class Endpoint:
         reading = Reading(fps=body.fps, max_frames=body.max_frames, max_pixels=body.max_pixels)
 
         async def looked() -> bytes:
-            blob = Blob(kind, await self._media.load(url), "")
+            blob = Blob(kind, await self._media.load(url))
             ready, frames = await engine.preview(blob, reading)
             shown = [frame._asdict() for frame in frames]
             return msgspec.json.encode({"frames": shown, "width": ready.width, "height": ready.height})
