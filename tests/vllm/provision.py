@@ -68,7 +68,8 @@ def is_provisioned() -> bool:
 
 def recipe_digest() -> str:
     """Changes with anything that decides what is installed: this recipe, the interpreter, the place."""
-    digest = hashlib.sha256(f"{platform.python_version()} {ENVIRONMENT}".encode())
+    # Resolved: checkouts that share one installation by a link must not each install it anew, over the others' heads.
+    digest = hashlib.sha256(f"{platform.python_version()} {ENVIRONMENT.resolve()}".encode())
     for ingredient in (Path(__file__), CONSTRAINTS, TORCHVISION_SHIM):
         digest.update(hashlib.sha256(ingredient.read_bytes()).digest())
     return digest.hexdigest()
