@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import subprocess
+import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ class PinnedEnvironment:
         """Makes it unless it is there already; False when pip could not."""
         if self.is_provisioned:
             return True
+        if self.folder.is_symlink():  # another checkout's, which venv would empty before it refuses the link
+            print(f"{self.folder} is a link to an installation made otherwise: left as it is", file=sys.stderr)
+            return False
         print(f"Installing {self.package} in {self.folder}", flush=True)
         venv.create(self.folder, clear=True, with_pip=True)
         pip: list[str | Path] = [self.executable("python"), "-m", "pip", "-qq", "--disable-pip-version-check"]
@@ -42,5 +46,5 @@ class PinnedEnvironment:
 
     def _digest(self) -> str:
         """Changes with anything that decides what is installed: the pins, the interpreter, the place."""
-        recipe = f"{self.package} {platform.python_version()} {self.folder} {self.constraints.read_text()}"
+        recipe = f"{self.package} {platform.python_version()} {self.folder.resolve()} {self.constraints.read_text()}"
         return hashlib.sha256(recipe.encode()).hexdigest()
