@@ -18,12 +18,12 @@ up: .venv/.run
 # The Cohere SDKs that clash with ours, and vLLM's CPU build (2 minutes and 3.5 GB the first time), each get their
 # own environment; redis-server and Chromium come from Debian's packages. Where one cannot be had its tests say so and
 # are skipped. The browser's tests are a run of their own, behind the others: Chromium has hung where nothing else does.
-# SIGINT lets pytest say how far it came.
+# SIGINT lets pytest say how far it came. A linked .venv-vllm is another checkout's: venv would empty it.
 test: .venv/.test
 	$(call debian,redis-server,the shared cache)
 	$(call debian,chromium,the studio in a browser)
 	$(BIN)/python -m tests.sdk.provision
-	$(BIN)/python tests/vllm/provision.py
+	@test -L .venv-vllm || $(BIN)/python tests/vllm/provision.py
 	$(if $(ARGS),$(BIN)/pytest $(ARGS),timeout -s INT -k 30 2400 $(BIN)/pytest --durations=15 --ignore=tests/ui)
 	$(if $(ARGS),,.ci/browser)
 
@@ -33,7 +33,7 @@ bench: .venv/.test
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq wrk >/dev/null; } \
 	  || echo "!!! install wrk to measure the rates" >&2
 	$(BIN)/python -m bench.provision
-	$(BIN)/python tests/vllm/provision.py
+	@test -L .venv-vllm || $(BIN)/python tests/vllm/provision.py
 	$(BIN)/python -m bench
 
 lint: .venv/.test

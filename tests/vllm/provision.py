@@ -43,8 +43,6 @@ def main() -> None:
         return
     if is_provisioned():
         return
-    if ENVIRONMENT.is_symlink():  # another checkout's, which venv would empty before it refuses the link
-        raise SystemExit(f"{ENVIRONMENT} is a link to an installation made otherwise: left as it is")
     print(f"Installing vLLM {VLLM_VERSION} for the CPU in {ENVIRONMENT} (about 2 minutes, 3.5 GB)", flush=True)
     venv.create(ENVIRONMENT, clear=True, with_pip=True)
     install_vllm()
