@@ -206,8 +206,8 @@ def test_a_long_caption_is_cut_so_that_its_picture_and_the_prompts_end_stay(
     response = api.post("/v2/rerank", json={"query": "red", "documents": [{"text": words, "image": url_of(RED)}]})
     answer = response.json()
     assert "1 of 1 were cut" in answer["meta"]["warnings"][0]
-    # 4096 tokens, v2's limit: 819 times the five of "a dot that is red", and one more " a".
-    wanted, _ = official(Side("red"), Side(words[: 819 * 18 + 1], encoded([RED])))
+    # 4096 tokens, v2's limit: 682 times the six of "a dot that is red" ("d", "ot"), and four more, "a dot that".
+    wanted, _ = official(Side("red"), Side(words[: 682 * 18 + 10], encoded([RED])))
     assert scores(answer) == pytest.approx([wanted], abs=BOUND)
 
 
