@@ -69,7 +69,7 @@ class Internet:
 
     async def _endless(self, http: Request) -> Response:
         async def chunks() -> AsyncIterator[bytes]:
-            while True:
+            while not await http.is_disconnected():  # else a server that stops would never be done with it
                 yield b"x" * 10_000
 
         return StreamingResponse(chunks())
