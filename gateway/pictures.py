@@ -2,13 +2,14 @@
 
 import io
 import math
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import pi_heif
-from PIL import Image, ImageOps
+from PIL import Image
 
 from gateway.errors import BadMedia
 from gateway.sniff import what
@@ -20,12 +21,31 @@ Image.MAX_IMAGE_PIXELS = None
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "HEIF")
 MAX_SOURCE_PIXELS = 64_000_000
+# A picture larger than this may take 0.5 GB, so they come one after the other.
+LARGE_PIXELS = 16_000_000
+# Each scan of a JPEG goes over all of its pixels and may have 20 bytes: a small file could take an hour.
+MAX_SCANNED_PIXELS = 100 * MAX_SOURCE_PIXELS
+START_OF_SCAN = b"\xff\xda"
+WHITENED_ROWS = 256
+BROKEN = "the picture ({}) is cut off or broken"
 STRIPS_FROM_PIXELS = 4_000_000
 STRIPS = 4
 SHOWN_PIXELS = 480
 # Patches of 16 pixels, merged two by two: a token is a square of 32.
 PIXELS_PER_SIDE = 32
 MAX_RATIO = 200
+ORIENTATION = 0x0112
+# By EXIF orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_one_large = threading.Lock()
 
 
 class Picture(NamedTuple):
@@ -40,11 +60,16 @@ class Picture(NamedTuple):
 
 
 def prepare(data: bytes, *, min_pixels: int, max_pixels: int) -> Picture:
-    """Raises BadMedia: not a picture, cut off, too large. Takes up to some 300 MB for the largest it reads."""
-    with _translated(data), _opened(data) as image:
+    """Raises BadMedia: not a picture, cut off, too large. Takes up to some 0.5 GB for the largest it reads."""
+    with _translated(data), _opened(data) as image, _place_for(image):
         image.seek(0)
-        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        turn = _turn(image)
         rgb = _on_white(image)
+        if rgb is not image:
+            image.close()
+        if turn is not None:
+            rgb = rgb.transpose(turn)
         size = scaled_size(*rgb.size, min_pixels=min_pixels, max_pixels=max_pixels)
         return _picture(scaled(rgb, size))
 
@@ -90,16 +115,22 @@ def scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     width, height = image.size
     if width * height < STRIPS_FROM_PIXELS:
         return image.resize(size, Image.Resampling.BICUBIC)
-    edges = [height * strip // STRIPS for strip in range(STRIPS + 1)]
-    narrow = Image.new("RGB", (size[0], height))
+    narrow, small = Image.new("RGB", (size[0], height)), Image.new("RGB", size)
 
     def scale_rows(top: int, bottom: int) -> None:
-        box = (0, top, width, bottom)
-        narrow.paste(image.resize((size[0], bottom - top), Image.Resampling.BICUBIC, box), (0, top))
+        # A copy, since with a `box` PIL would go over the columns too.
+        strip = image.crop((0, top, width, bottom)).resize((size[0], bottom - top), Image.Resampling.BICUBIC)
+        narrow.paste(strip, (0, top))
+
+    def scale_columns(left: int, right: int) -> None:
+        strip = narrow.crop((left, 0, right, height)).resize((right - left, size[1]), Image.Resampling.BICUBIC)
+        small.paste(strip, (left, 0))
 
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(scale_rows, edges, edges[1:]))
-    return narrow.resize(size, Image.Resampling.BICUBIC)
+        for scale, length in ((scale_rows, height), (scale_columns, size[0])):
+            edges = [length * strip // STRIPS for strip in range(STRIPS + 1)]
+            list(threads.map(scale, edges, edges[1:]))
+    return small
 
 
 def _picture(image: Image.Image) -> Picture:
@@ -108,19 +139,27 @@ def _picture(image: Image.Image) -> Picture:
     return Picture(out.getvalue(), *image.size)
 
 
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # notes that cannot be read are no reason not to look at the picture
+        return None
+
+
 def _on_white(image: Image.Image) -> Image.Image:
-    """As RGB, what is transparent white."""
+    """As RGB, what is transparent white; by rows, so that nothing between the two takes memory."""
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
-    if image.mode.startswith("I;16"):
-        # Pillow's own conversion would clip at 255 what goes to 65535.
-        return image.convert("I").point(lambda value: value * (1 / 257)).convert("L").convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", rgba.size, (255, 255, 255))
-        white.paste(rgba, mask=rgba.getchannel("A"))
-        return white
-    return image.convert("RGB")
+    white = Image.new("RGB", image.size, "white")
+    for top in range(0, image.height, WHITENED_ROWS):
+        rows = image.crop((0, top, image.width, min(top + WHITENED_ROWS, image.height)))
+        if rows.mode.startswith("I;16"):
+            # Pillow's own conversion would clip at 255 what goes to 65535.
+            rows = rows.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+        if rows.has_transparency_data:
+            rows = rows.convert("RGBA")
+        white.paste(rows.convert("RGB"), (0, top), rows if rows.mode == "RGBA" else None)
+    return white
 
 
 @contextmanager
@@ -128,12 +167,20 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception:  # a dozen kinds, and each means that it is none of the formats or its header is broken
-        raise BadMedia(f"not a picture (got {what(data)})") from None
+        kind = what(data)
+        broken = kind.startswith("image/") and kind != "image/svg+xml"
+        raise BadMedia(BROKEN.format(kind) if broken else f"not a picture (got {kind})") from None
     with image:
         width, height = image.size
         if width * height > MAX_SOURCE_PIXELS:
             raise BadMedia(f"{width} x {height} pixels: at most {MAX_SOURCE_PIXELS // 1_000_000} megapixels are read")
+        if what(data) == "image/jpeg" and width * height * data.count(START_OF_SCAN) > MAX_SCANNED_PIXELS:
+            raise BadMedia("the picture (image/jpeg) has too many scans")
         yield image
+
+
+def _place_for(image: Image.Image) -> AbstractContextManager[object]:
+    return _one_large if image.width * image.height > LARGE_PIXELS else nullcontext()
 
 
 @contextmanager
@@ -144,4 +191,4 @@ def _translated(data: bytes) -> Iterator[None]:
     except BadMedia:
         raise
     except Exception:
-        raise BadMedia(f"the picture ({what(data)}) is cut off or broken") from None
+        raise BadMedia(BROKEN.format(what(data))) from None
