@@ -94,7 +94,7 @@ function drawTrouble() {
         'div',
         'actions',
         {},
-        fault.load && action('load', 'first', () => trigger('load')),
+        fault.load && action('load', 'first', () => trigger('load_model')),
         action('retry', '', () => trigger('retry')),
       ),
     ];
@@ -294,7 +294,8 @@ function excerpt({ text, name, spans }) {
   const points = Array.from(text);
   const best = [...(spans ?? [])].sort((one, other) => (other.score ?? 0) - (one.score ?? 0))[0];
   const isLate = best && best.end > EXCERPT / 3 && points.length > EXCERPT / 2;
-  const start = isLate ? Math.max(0, best.start - LEAD) : 0;
+  const lead = isLate ? Math.max(0, best.start - LEAD) : 0;
+  const start = lead && lead + points.slice(lead, best.start).indexOf(' ') + 1;
   const part = points.slice(start, start + EXCERPT);
   const moved = (spans ?? []).map((span) => ({ ...span, start: span.start - start, end: span.end - start }));
   return [start ? '… ' : '', ...marked(part, moved)];

@@ -74,7 +74,7 @@ class Shown(TypedDict, total=False):
 
 
 class Results(gr.HTML):
-    """Its events besides Gradio's: `retry` and `load`, the buttons of a fault."""
+    """Its own events are `retry` and `load_model`, the buttons of a fault: Gradio fires `load` when a page opens."""
 
     def __init__(self, value: Shown | None = None, **kwargs: Any) -> None:
         super().__init__(
