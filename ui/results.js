@@ -81,7 +81,7 @@ function drawHead() {
 }
 
 function drawTrouble() {
-  const { fault, results } = shown;
+  const { fault, kept, results } = shown;
   trouble.hidden = !fault;
   draw(trouble, [fault, shown.language], () => {
     if (!fault) return [];
@@ -99,17 +99,17 @@ function drawTrouble() {
       ),
     ];
   });
-  list.classList.toggle('previous', Boolean(fault));
+  list.classList.toggle('previous', Boolean(kept));
   list.hidden = !results.length;
 }
 
 function drawNotes() {
-  const { state, fault, flat, results } = shown;
+  const { state, fault, flat, kept, results } = shown;
   const texts = [
     ['warning', flat && say('flat')],
     ['', state === 'queued' && !fault && queued()],
     ['', state === 'stopped' && !fault && say('stopped')],
-    ['plain', fault && results.length && say('kept')],
+    ['plain', kept && results.length && say('kept')],
   ].filter(([, text]) => text);
   draw(notes, texts, () => texts.map(([look, text]) => node('p', `note ${look}`, {}, text)));
 }

@@ -40,7 +40,10 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "search": ("Search", "搜索"),
     "compare": ("Compare", "对比"),
-    "refresh": ("Fill in the current input", "填入当前输入"),
+    "code_note": (
+        "The input of the Rerank tab as code. YOUR_KEY is a key of the gateway's, or any word where it has none.",
+        "“重排序”页当前输入对应的代码。YOUR_KEY 为网关密钥；网关未设密钥时可填任意内容。",
+    ),
     # read by the scripts of the page
     "results": ("Results", "结果"),
     "empty_title": ("No results yet", "还没有结果"),
@@ -95,6 +98,8 @@ FAULTS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
                       ("One text per line, or images and videos.", "每行一条文本，或添加图片、视频。")),
     "too_many_media": (("Too many images and videos", "图片和视频过多"), ("At most 10 at a time.", "一次最多 10 个。")),
     "too_many_texts": (("Too many candidates", "候选过多"), ("At most 10,000 at a time.", "一次最多 10,000 条。")),
+    "not_products": (("The list cannot be read", "商品列表无法读取"),
+                     ("It looks like JSON or CSV, and is not quite.", "看起来像 JSON 或 CSV，但格式有误。")),
     "video_too_long": (("The video is too long", "视频过长"), ("At most 30 seconds.", "最长 30 秒。")),
     "unreadable": (("The file cannot be read", "文件无法读取"),
                    ("It is damaged, cut short, or not a picture or video.", "文件已损坏、不完整，或不是图片、视频。")),

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+FOLDER = str(Path(__file__).resolve().parent)
+
 
 class Example(NamedTuple):
     """label: in English and in Chinese; files: their names in this folder."""
@@ -15,7 +17,7 @@ class Example(NamedTuple):
 
 
 def path(name: str) -> str:
-    return str(Path(__file__).resolve().with_name(name))
+    return str(Path(FOLDER, name))
 
 
 # In each, some candidates share the query's words and answer nothing, and the best does not come first.

@@ -1,0 +1,123 @@
+"""The page: a header that knows the engines, and four tabs beneath it."""
+
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+from gradio.themes.utils.fonts import LocalFont
+
+from ui.client import Client
+from ui.faults import Fault
+from ui.page import QUICK, Page
+from ui.status import pills
+from ui.tabs import code, compare, products, rerank
+from ui.texts import LANGUAGES, say
+
+TITLE = "Rerank Studio"
+# Every five minutes whatever is older than an hour.
+_KEEP_UPLOADS_S = (300, 3600)
+
+_CJK = ("PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", "system-ui", "sans-serif")
+THEME = gr.themes.Default(
+    primary_hue="indigo",
+    secondary_hue="indigo",
+    neutral_hue="slate",
+    radius_size="lg",
+    font=[LocalFont("IBM Plex Sans", weights=(400, 600, 700)), *_CJK],
+    font_mono=[LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"],
+).set(
+    body_background_fill="*neutral_50",
+    body_background_fill_dark="*neutral_950",
+    block_shadow="0 1px 2px rgba(15,23,42,.05)",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    button_secondary_background_fill="white",
+    button_secondary_border_color="*neutral_300",
+    button_border_width="1px",
+    block_label_text_weight="600",
+    block_title_text_weight="600",
+    block_title_text_color="*body_text_color",
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_400",
+)
+
+
+def build(client: Client) -> gr.Blocks:
+    blocks: gr.Blocks
+    with gr.Blocks(title=TITLE, fill_width=True, delete_cache=_KEEP_UPLOADS_S, analytics_enabled=False) as blocks:
+        with gr.Row(elem_id="top"):
+            with gr.Column(elem_id="brand", min_width=150):
+                gr.HTML(f"<h1>{TITLE}</h1>", padding=False)
+                tagline = gr.HTML(say("tagline"), padding=False, elem_id="tagline")
+            engine = gr.Dropdown(
+                [], label=say("engine"), show_label=False, container=False, min_width=236, elem_id="engine"
+            )
+            load = gr.Button(say("load"), size="md", min_width=110, elem_id="load")
+            with gr.Column(elem_id="state", min_width=200):
+                status = pills(client)
+            language = gr.Radio(
+                list(LANGUAGES.items()),
+                value="en",
+                label="Language",
+                show_label=False,
+                container=False,
+                min_width=110,
+                elem_id="language",
+            )
+        page = Page(client, engine, language, status)
+        page.says(tagline, value="tagline")
+        page.says(engine, label="engine")
+        page.says(load, value="load")
+        with gr.Tabs(elem_id="tabs"):
+            inputs = rerank.build(page)
+            products.build(page)
+            compare.build(page)
+            code.build(page, inputs)
+        results, shown = page.lists[0]
+        load.click(page.load, [engine, shown, language], [results, shown, status], **QUICK)
+        engine.change(_look_at, [language, engine], status, **QUICK)
+        blocks.load(_language_of, None, language, **QUICK)
+        linked = [inputs.query, inputs.texts, inputs.instruction]
+        blocks.load(rerank.from_link, inputs.texts, linked, js="() => [studio.linked()]", **QUICK)
+        for happens in (blocks.load, status.engines):
+            happens(_Engines(client).choices, engine, engine, **QUICK)
+        page.speak()
+
+        def closed(request: gr.Request) -> None:
+            page.uploads.closed(request.session_hash or "")
+
+        blocks.unload(closed)
+    return blocks
+
+
+def head() -> str:
+    """What the page has in its head. Rules given to Gradio as css= would lose those for phones."""
+    css, script = (files("ui").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return (
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<style>{css}</style><script>{script}</script>"
+    )
+
+
+def _look_at(language: str, engine: str | None) -> dict[str, Any]:
+    return {"language": language, "engine": engine}
+
+
+def _language_of(request: gr.Request) -> str:
+    """The browser's first language, if it is one of ours."""
+    return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
+
+
+class _Engines:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def choices(self, chosen: str | None) -> Any:
+        """The gateway's engines to choose from; the chosen one stays, and at first it is the default."""
+        try:
+            engines = (await self._client.engines())["engines"]
+        except Fault:
+            return gr.update()
+        names = [one["name"] for one in engines]
+        default = next((one["name"] for one in engines if one["default"]), None)
+        return gr.update(choices=names, value=chosen if chosen in names else default)

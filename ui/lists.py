@@ -1,0 +1,47 @@
+"""A run as the page shows it: what a list of results is given from the press of the button to its end."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+from ui.client import Client
+from ui.faults import Fault
+from ui.ranking import Ask, Board, live
+
+log = logging.getLogger("ui")
+
+
+class Shown(NamedTuple):
+    """What the list shows, and, once it is whole, what can be exported."""
+
+    value: dict[str, Any]
+    board: Board | None = None
+
+
+async def shown(
+    client: Client, ask_of: Callable[[], Ask], previous: dict[str, Any], language: str
+) -> AsyncIterator[Shown]:
+    """Ends with a whole list, or with the previous one and above it what went wrong."""
+    yield Shown({"language": language, "state": "loading"})
+    board = None
+    try:
+        async for board in live(client, ask_of()):
+            yield Shown(board.value("loading", language))
+        if board:
+            yield Shown(board.value("ready", language), board)
+    except Fault as fault:
+        yield Shown(failed(fault, previous, language))
+    except Exception:
+        log.exception("a run failed")
+        yield Shown(failed(Fault("unexpected"), previous, language))
+
+
+def failed(fault: Fault, previous: dict[str, Any], language: str) -> dict[str, Any]:
+    """The previous list with what went wrong above it."""
+    state = "ready" if previous.get("results") else "empty"
+    return {**previous, "language": language, "state": state, "fault": fault.shown(), "kept": True}
+
+
+def stopped(current: dict[str, Any], language: str) -> dict[str, Any]:
+    """What had arrived by then."""
+    return {**current, "language": language, "state": "stopped"}

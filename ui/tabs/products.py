@@ -1,0 +1,63 @@
+"""Product search: a shopper's query over a list of products, however it is pasted."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from ui import examples
+from ui.faults import Fault
+from ui.inputs import Item
+from ui.lists import shown
+from ui.page import OFF, ON, QUICK, Page
+from ui.products import NotProducts, parse
+from ui.ranking import Ask
+from ui.texts import say
+
+
+def build(page: Page) -> None:
+    _, first_query, first_list = examples.PRODUCTS[0]
+    with page.says(gr.Tab(say("tab_products"), id="products"), label="tab_products"), gr.Row(equal_height=False):
+        with gr.Column(scale=4, min_width=280, elem_classes="inputs"):
+            query = page.says(gr.Textbox(first_query, label=say("product_query")), label="product_query")
+            pasted = page.says(gr.Textbox(first_list, label=say("products"), lines=12, max_lines=20), label="products")
+            with gr.Row(elem_classes="go-bar"):
+                go = page.says(gr.Button(say("search"), variant="primary", elem_classes="go"), value="search")
+                stop = page.says(
+                    gr.Button(say("stop"), scale=0, min_width=84, interactive=False, elem_classes="stop"), value="stop"
+                )
+            with gr.Row(elem_classes="chips"):
+                for label, *filled in examples.PRODUCTS:
+                    chip = page.says(gr.Button(label[0], size="sm", min_width=0), value=label)
+                    chip.click(partial(tuple, filled), None, [query, pasted], **QUICK)
+        with gr.Column(scale=7, min_width=290, elem_classes="sheet"):
+            page.says(gr.Button(say("inputs"), elem_classes="unfold"), value="inputs")
+            results, current = page.results(elem_id="product-results")
+
+    async def run(
+        query: str, pasted: str, engine: str | None, language: str, previous: dict[str, Any]
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        def ask() -> Ask:
+            if not query.strip():
+                raise Fault("no_query")
+            try:
+                items = [Item("text", text=product.text) for product in parse(pasted)]
+            except NotProducts as error:
+                raise Fault("not_products", str(error)) from error
+            if not items:
+                raise Fault("no_candidates")
+            return Ask(engine or "default", query.strip(), items)
+
+        async for value, _ in shown(page.client, ask, previous, language):
+            yield value, value, OFF, ON
+        yield value, value, ON, OFF
+
+    page.runs(
+        run,
+        [query, pasted, page.engine, page.language, current],
+        (results, current),
+        [go, stop],
+        [go.click, query.submit],
+        api_name="products",
+    )
