@@ -22,7 +22,7 @@ Image.MAX_IMAGE_PIXELS = None
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "HEIF")
 MAX_SOURCE_PIXELS = 64_000_000
 # A picture larger than this may take 0.5 GB, so they come one after the other.
-LARGE_PIXELS = 16_000_000
+ALONE_FROM_PIXELS = 16_000_000
 # Each scan of a JPEG goes over all of its pixels and may have 20 bytes: a small file could take an hour.
 MAX_SCANNED_PIXELS = 100 * MAX_SOURCE_PIXELS
 START_OF_SCAN = b"\xff\xda"
@@ -61,7 +61,7 @@ class Picture(NamedTuple):
 
 def prepare(data: bytes, *, min_pixels: int, max_pixels: int) -> Picture:
     """Raises BadMedia: not a picture, cut off, too large. Takes up to some 0.5 GB for the largest it reads."""
-    with _translated(data), _opened(data) as image, _place_for(image):
+    with _translated(data), _opened(data) as image, place_for(image.width * image.height, ALONE_FROM_PIXELS):
         image.seek(0)
         image.load()
         turn = _turn(image)
@@ -179,8 +179,9 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         yield image
 
 
-def _place_for(image: Image.Image) -> AbstractContextManager[object]:
-    return _one_large if image.width * image.height > LARGE_PIXELS else nullcontext()
+def place_for(pixels: int, alone_from_pixels: int) -> AbstractContextManager[object]:
+    """Waits until no other large picture or video is being read."""
+    return _one_large if pixels > alone_from_pixels else nullcontext()
 
 
 @contextmanager

@@ -5,9 +5,11 @@ import io
 import math
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 import av
@@ -15,15 +17,21 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from gateway.errors import BadMedia
-from gateway.pictures import scaled, scaled_size, small_jpeg
+from gateway.pictures import place_for, scaled, scaled_size, small_jpeg
 from gateway.sniff import what
 
 # Named, since a demuxer that FFmpeg would guess (a playlist) may open files and addresses that the video names.
 DEMUXERS = {"video/mp4": "mov", "video/quicktime": "mov", "video/webm": "matroska"}
 CODECS = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg4")
-MAX_FRAME_PIXELS = 8192 * 4352
+MAX_FRAME_PIXELS = 4096 * 2304
+# Opening would decode the first frames, for things that nobody asks here.
+OPTIONS = {"skip_frame": "all"}
 MAX_FRAMES_PER_S = 240
 MAX_DECODE_S = 20.0
+SHARES = 2
+THREADS = 2
+# A video of larger frames may take 1 GB, so they come one after the other.
+ALONE_FROM_PIXELS = 4_000_000
 # The official bounds: 768 tokens a frame, ten such frames for a whole clip, and four frames where there are so many.
 # https://github.com/QwenLM/Qwen3-VL-Embedding/blob/main/src/models/qwen3_vl_reranker.py
 MAX_PIXELS_PER_FRAME = 768 * 32 * 32
@@ -48,31 +56,44 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """What a look at every packet tells: when each frame is shown, in ticks, sorted, and how long all of them take."""
+    """What a look at every packet tells: when each frame is shown, in ticks, sorted, and how long all of them take.
+
+    groups: how many stretches of it can be decoded without the others.
+    """
 
     shown: Sequence[int]
     tick_s: Fraction
     duration_s: float
+    groups: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The frames shown at these ticks, scaled to at most so many pixels, before this moment of `time.monotonic`."""
+
+    ticks: frozenset[int]
+    max_pixels: int
+    deadline_s: float
 
 
 def prepare(data: bytes, *, fps: float, max_frames: int, max_seconds: float, max_pixels: int | None = None) -> Clip:
     """Raises BadMedia: not a video, cut off, too long, too large."""
     deadline_s = time.monotonic() + MAX_DECODE_S
-    with _translated(data), _opened(data) as container:
-        index = _indexed(container, max_seconds)
+    with _translated(data):
+        index = _indexed(data, max_seconds)
         rate, ticks = _chosen(index, min(fps, MAX_FPS), max_frames)
-        frames = _decoded(container, set(ticks), deadline_s)
-        if len(frames) < len(set(ticks)):  # an open group's first frames need the group before
-            frames = _decoded(container, set(ticks), deadline_s, everything=True)
-        if len(frames) < len(set(ticks)):
+        limit = min(max_pixels or MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_CLIP // len(ticks))
+        wanted = _Wanted(frozenset(ticks), max(limit, MIN_PIXELS_PER_FRAME), deadline_s)
+        with place_for(index.pixels, ALONE_FROM_PIXELS):
+            frames = _decoded(data, wanted, SHARES if index.groups >= SHARES else 1)
+            if len(frames) < len(wanted.ticks):  # an open group's first frames need the group before
+                frames = _share(data, wanted, 1, 0, everything=True)
+        if len(frames) < len(wanted.ticks):
             raise BadMedia("the video is cut off or broken")
-        images = [frames[tick] for tick in ticks]
-        limit = min(max_pixels or MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_CLIP // len(images))
-        size = scaled_size(
-            *images[0].size, min_pixels=MIN_PIXELS_PER_FRAME, max_pixels=max(limit, MIN_PIXELS_PER_FRAME)
-        )
-        small = {tick: scaled(image, size) for tick, image in frames.items()}
-        avi = _written([small[tick] for tick in ticks], rate)
+        size = frames[ticks[0]].size
+        same = {tick: scaled(image, size) for tick, image in frames.items()}  # they differ if the video changes midway
+        avi = _written([same[tick] for tick in ticks], rate)
     return Clip(avi, tuple(float(place / rate) for place in range(len(ticks))), *size)
 
 
@@ -96,7 +117,7 @@ def _opened(data: bytes) -> Iterator[av.container.InputContainer]:
     demuxer = DEMUXERS.get(what(data))
     if demuxer is None:
         raise BadMedia(f"not a video (got {what(data)})")
-    with av.open(io.BytesIO(data), "r", format=demuxer, metadata_errors="ignore") as container:
+    with av.open(io.BytesIO(data), "r", format=demuxer, metadata_errors="ignore", options=OPTIONS) as container:
         if not container.streams.video:
             raise BadMedia("there is no video in it")
         stream = container.streams.video[0]
@@ -105,17 +126,21 @@ def _opened(data: bytes) -> Iterator[av.container.InputContainer]:
             raise BadMedia(f"video in {context.codec.canonical_name}: {', '.join(CODECS)} are read")
         if not 0 < context.width * context.height <= MAX_FRAME_PIXELS:
             raise BadMedia(f"frames of {context.width} x {context.height} pixels are too large")
-        stream.thread_type = "AUTO"
         yield container
 
 
-def _indexed(container: av.container.InputContainer, max_seconds: float) -> _Index:
+def _indexed(data: bytes, max_seconds: float) -> _Index:
     """A pass over the packets, none decoded: a minute of video takes some ms."""
+    with _opened(data) as container:
+        return _indexed_packets(container, max_seconds)
+
+
+def _indexed_packets(container: av.container.InputContainer, max_seconds: float) -> _Index:
     stream = container.streams.video[0]
     tick_s = stream.time_base or Fraction(1, 1000)
     most = int(max_seconds * MAX_FRAMES_PER_S) + 1
     shown: list[int] = []
-    last_ticks = 0
+    last_ticks = groups = 0
     for packet in container.demux(stream):
         if packet.size == 0:
             continue  # the flush at the end
@@ -124,6 +149,7 @@ def _indexed(container: av.container.InputContainer, max_seconds: float) -> _Ind
         if packet.is_discard:
             continue  # before the first shown frame, or after the last, by the file's edit list
         shown.append(packet.pts)
+        groups += packet.is_keyframe
         if len(shown) > most or (packet.pts - shown[0]) * tick_s > max_seconds + 1:
             break
         last_ticks = packet.duration or last_ticks
@@ -143,7 +169,7 @@ def _indexed(container: av.container.InputContainer, max_seconds: float) -> _Ind
         raise BadMedia("the video is cut off")
     if stream.frames > len(shown) + max(2, stream.frames // 20):
         raise BadMedia("the video is cut off")
-    return _Index(shown, tick_s, duration_s)
+    return _Index(shown, tick_s, duration_s, groups, stream.codec_context.width * stream.codec_context.height)
 
 
 def _declared_s(container: av.container.InputContainer) -> float:
@@ -169,33 +195,40 @@ def _chosen(index: _Index, fps: float, max_frames: int) -> tuple[Fraction, list[
     ]
 
 
-def _decoded(
-    container: av.container.InputContainer, wanted: set[int], deadline_s: float, *, everything: bool = False
+def _decoded(data: bytes, wanted: _Wanted, shares: int) -> dict[int, Image.Image]:
+    """As `_share`, every share in a thread of its own: FFmpeg's own threads wait for each other's frames too much."""
+    with ThreadPoolExecutor(shares) as threads:
+        parts = threads.map(partial(_share, data, wanted, shares), range(shares))
+    return {tick: image for part in parts for tick, image in part.items()}
+
+
+def _share(
+    data: bytes, wanted: _Wanted, shares: int, number: int, *, everything: bool = False
 ) -> dict[int, Image.Image]:
-    """The frames shown at these ticks, as far as they can be decoded.
+    """The frames that can be decoded of each group whose turn it is among so many shares.
 
     What no wanted frame should need is left out unless `everything` is asked for: whole groups, unreferenced frames.
     """
-    container.seek(0, backward=True)
-    stream = container.streams.video[0]
-    context = stream.codec_context
     found: dict[int, Image.Image] = {}
-    for group in _groups(container, everything=everything):
-        left = {packet.pts for packet in group} & wanted
-        if not left:
-            continue
-        context.flush_buffers()
-        for packet in [*group, None]:
-            if time.monotonic() > deadline_s:
-                raise BadMedia("the video takes too long to decode")
-            if packet is not None:
-                context.skip_frame = "DEFAULT" if everything or packet.pts in wanted else "NONREF"
-            for frame in context.decode(packet):
-                if (tick := frame.pts) is not None and tick in left:
-                    found[tick] = _upright(frame)
-                    left.discard(tick)
-            if not left:
-                break
+    with _opened(data) as container:
+        context = container.streams.video[0].codec_context
+        context.thread_type, context.thread_count = "AUTO", THREADS // shares
+        for place, group in enumerate(_groups(container, everything=everything)):
+            left = {packet.pts for packet in group} & wanted.ticks
+            if not left or place % shares != number:
+                continue
+            context.flush_buffers()
+            for packet in [*group, None]:
+                if time.monotonic() > wanted.deadline_s:
+                    raise BadMedia("the video takes too long to decode")
+                if packet is not None:
+                    context.skip_frame = "DEFAULT" if everything or packet.pts in wanted.ticks else "NONREF"
+                for frame in context.decode(packet):
+                    if (tick := frame.pts) is not None and tick in left:
+                        found[tick] = _made(frame, wanted.max_pixels)
+                        left.discard(tick)
+                if not left:
+                    break
     return found
 
 
@@ -213,11 +246,14 @@ def _groups(container: av.container.InputContainer, *, everything: bool) -> Iter
         yield group
 
 
-def _upright(frame: av.VideoFrame) -> Image.Image:
+def _made(frame: av.VideoFrame, max_pixels: int) -> Image.Image:
+    """Upright, and scaled."""
     if frame.width * frame.height > MAX_FRAME_PIXELS:
         raise BadMedia(f"frames of {frame.width} x {frame.height} pixels are too large")
     image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
-    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
+    if frame.rotation:
+        image = image.rotate(frame.rotation, expand=True)
+    return scaled(image, scaled_size(*image.size, min_pixels=MIN_PIXELS_PER_FRAME, max_pixels=max_pixels))
 
 
 def _written(images: Sequence[Image.Image], rate: Fraction) -> bytes:
