@@ -16,6 +16,7 @@ import av
 from av.video.stream import VideoStream
 from PIL import Image
 
+from gateway import boxes
 from gateway.errors import BadMedia
 from gateway.pictures import place_for, scaled, scaled_size, small_jpeg
 from gateway.sniff import what
@@ -26,6 +27,8 @@ CODECS = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg4")
 MAX_FRAME_PIXELS = 4096 * 2304
 # Opening would decode the first frames, for things that nobody asks here.
 OPTIONS = {"skip_frame": "all"}
+# A demuxer takes 72 bytes for each that a file claims to have. Hours of video have so many.
+MAX_SAMPLES = 1_000_000
 MAX_FRAMES_PER_S = 240
 MAX_DECODE_S = 20.0
 SHARES = 2
@@ -114,9 +117,14 @@ def plain(width: int, height: int, *, frames: int, fps: float) -> Clip:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[av.container.InputContainer]:
-    demuxer = DEMUXERS.get(what(data))
+    kind = what(data)
+    demuxer = DEMUXERS.get(kind)
     if demuxer is None:
-        raise BadMedia(f"not a video (got {what(data)})")
+        raise BadMedia(f"not a video (got {kind})")
+    if demuxer == "mov" and boxes.mp4_samples(data) > MAX_SAMPLES:
+        raise BadMedia(f"claims to have over {MAX_SAMPLES} frames or samples of sound")
+    if not (boxes.mp4_is_whole(data) if demuxer == "mov" else boxes.webm_is_whole(data)):
+        raise BadMedia(f"the video ({kind}) is cut off")
     with av.open(io.BytesIO(data), "r", format=demuxer, metadata_errors="ignore", options=OPTIONS) as container:
         if not container.streams.video:
             raise BadMedia("there is no video in it")
@@ -213,6 +221,7 @@ def _share(
     with _opened(data) as container:
         context = container.streams.video[0].codec_context
         context.thread_type, context.thread_count = "AUTO", THREADS // shares
+        context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # in the frames themselves, whatever the file says
         for place, group in enumerate(_groups(container, everything=everything)):
             left = {packet.pts for packet in group} & wanted.ticks
             if not left or place % shares != number:

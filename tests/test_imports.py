@@ -14,7 +14,7 @@ PROGRAMS = ["gateway", "launch", "ui"]
 ORDER = [
     {"errors"},
     {"settings"},
-    {"domain", "sniff"},
+    {"domain", "sniff", "boxes"},
     {"pictures"},
     {"videos"},
     {"workshop", "media"},

@@ -1,0 +1,302 @@
+"""Videos as the model reads them: every codec, frames by time, upright, whole; and none that costs more than it is."""
+
+import io
+import struct
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import av
+import pytest
+from PIL import Image
+
+from gateway import videos
+from gateway.errors import BadMedia
+from tests.gateway.test_pictures import B, G, R, Y, corners, near, quarters
+
+SIDE = 64
+RATE = 10
+BITS = 8
+READ: dict[str, Any] = {"fps": 1.0, "max_frames": 64, "max_seconds": 30.0}
+SETTINGS = {
+    "libx264": {"preset": "veryfast"},
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
+    "libsvtav1": {"preset": "12", "svtav1-params": "lp=1"},
+    "libvpx-vp9": {"cpu-used": "8", "deadline": "realtime"},
+    "libvpx": {"cpu-used": "8", "deadline": "realtime"},
+}
+
+
+def numbered(number: int) -> Image.Image:
+    """A picture that any codec leaves readable: the number's bits as bars, the lowest first."""
+    image = Image.new("RGB", (SIDE, SIDE))
+    for bit in range(BITS):
+        image.paste("white" if number >> bit & 1 else "black", (bit * 8, 0, bit * 8 + 8, SIDE))
+    return image
+
+
+def number_of(image: Image.Image) -> int:
+    bars = image.convert("L").resize((SIDE, SIDE)).tobytes()
+    return sum(1 << bit for bit in range(BITS) if bars[SIDE * 32 + bit * 8 + 4] > 128)
+
+
+def film(
+    images: Sequence[Image.Image] | int = 40,
+    *,
+    codec: str = "libx264",
+    kind: str = "mp4",
+    rate: int = RATE,
+    times_ms: Sequence[int] = (),
+    sound: str = "",
+    muxer: dict[str, str] | None = None,
+    options: dict[str, str] | None = None,
+) -> bytes:
+    """So many numbered frames, or these; times_ms: when each is shown, where that is not every 1 / rate s."""
+    images = [numbered(place) for place in range(images)] if isinstance(images, int) else images
+    out = io.BytesIO()
+    with av.open(out, "w", format=kind, options=muxer or {}) as container:
+        stream: Any = None
+        if images:
+            settings = SETTINGS.get(codec, {}) | (options or {})
+            stream = container.add_stream(codec, rate=rate, options=settings)
+            stream.width, stream.height = images[0].size
+            stream.pix_fmt = {"mjpeg": "yuvj420p", "prores_ks": "yuv422p10le"}.get(codec, "yuv420p")
+            stream.codec_context.thread_count = 1
+            if times_ms:
+                stream.codec_context.time_base = Fraction(1, 1000)
+        voice: Any = container.add_stream(sound, rate=48000, layout="mono") if sound else None
+        for place, image in enumerate(images):
+            frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]
+            frame.pts = times_ms[place] if times_ms else place
+            frame.time_base = Fraction(1, 1000 if times_ms else rate)
+            container.mux(stream.encode(frame))
+        for place in range(50 if voice else 0):
+            samples = av.AudioFrame(format=voice.format.name, layout="mono", samples=voice.frame_size or 960)
+            for plane in samples.planes:
+                plane.update(bytes(plane.buffer_size))
+            samples.sample_rate, samples.pts = 48000, place * samples.samples
+            container.mux(voice.encode(samples))
+        for one in filter(None, (stream, voice)):
+            container.mux(one.encode())
+    return out.getvalue()
+
+
+def frames(clip: videos.Clip) -> list[Image.Image]:
+    with av.open(io.BytesIO(clip.avi), "r", format="avi") as container:
+        rate = container.streams.video[0].average_rate or 1
+        images: list[Image.Image] = [frame.to_image() for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]
+    assert clip.seconds == pytest.approx([float(place / rate) for place in range(len(images))])
+    assert {image.size for image in images} == {(clip.width, clip.height)}
+    return images
+
+
+def seen(data: bytes, **how: Any) -> tuple[list[int], list[float]]:
+    """The numbers of the frames that the model sees, and the second of each."""
+    clip = videos.prepare(data, **{**READ, **how})
+    return [number_of(image) for image in frames(clip)], [round(second, 3) for second in clip.seconds]
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind"),
+    [
+        *(("libx264", kind) for kind in ("mp4", "mov", "matroska")),
+        *(("libx265", kind) for kind in ("mp4", "mov")),
+        *(("libsvtav1", kind) for kind in ("mp4", "webm")),
+        *(("libvpx-vp9", kind) for kind in ("mp4", "webm")),
+        *(("libvpx", "webm"), ("mpeg4", "mp4")),
+    ],
+)
+def test_every_codec_is_read_at_the_right_moments(codec: str, kind: str) -> None:
+    assert seen(film(codec=codec, kind=kind)) == ([0, 10, 20, 30], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("fps", "numbers", "seconds"),
+    [
+        (1, [0, 10, 20, 30], [0, 1, 2, 3]),
+        (2, [0, 5, 10, 15, 20, 25, 30, 35], [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]),
+        (1.25, [0, 8, 16, 24, 32], [0, 0.8, 1.6, 2.4, 3.2]),
+        (0.1, [0, 10, 20, 30], [0, 1, 2, 3]),  # four frames at least, as the official recipe takes
+        (10, list(range(40)), [place / 10 for place in range(40)]),
+    ],
+)
+def test_frames_are_taken_by_time_at_any_rate(fps: float, numbers: list[int], seconds: list[float]) -> None:
+    assert seen(film(), fps=fps) == (numbers, seconds)
+
+
+def test_no_more_frames_than_asked_for_are_spread_over_all_of_it() -> None:
+    assert seen(film(), fps=8, max_frames=5) == ([0, 8, 16, 24, 32], [0, 0.8, 1.6, 2.4, 3.2])
+
+
+def test_a_variable_frame_rate_counts_by_the_clock_and_not_by_frames() -> None:
+    """As a phone records in the dark, or a screen that rarely changes."""
+    times = [0, 100, 200, 300, 1500, 1600, 1700, 3900]
+    numbers, seconds = seen(film(len(times), times_ms=times))
+    assert (numbers[:4], seconds[:4]) == ([0, 3, 6, 6], [0, 1, 2, 3])
+    numbers, _ = seen(film(len(times), times_ms=times, kind="webm", codec="libvpx-vp9"), fps=2)
+    assert numbers[:8] == [0, 3, 3, 4, 6, 6, 6, 6]
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"x264-params": "keyint=8:bframes=3:b-adapt=0:open-gop=1:b-pyramid=normal"}),
+        ("libx264", {"x264-params": "keyint=1"}),
+        ("libx264", {"x264-params": "keyint=500:bframes=8:b-adapt=0"}),
+        ("libx265", {"x265-params": "log-level=none:keyint=8:bframes=3:b-adapt=0:open-gop=1"}),
+        ("libvpx-vp9", {"lag-in-frames": "10", "auto-alt-ref": "1", "deadline": "good"}),
+    ],
+)
+def test_the_right_frames_come_out_of_every_order_of_coding(codec: str, options: dict[str, str]) -> None:
+    data = film(30, codec=codec, options=options)
+    assert seen(data, fps=RATE)[0] == list(range(30))
+    assert seen(data, fps=5)[0] == list(range(0, 30, 2))
+
+
+def test_a_single_frame_is_seen_twice_since_the_model_reads_them_by_two() -> None:
+    assert seen(film(1))[0] == [0, 0]
+
+
+# By the QuickTime format: where a step to the right and a step down in the file lead on the screen.
+MATRICES = {
+    "a quarter, with the clock": ((0, 1, -1, 0), (B, R, Y, G)),
+    "half": ((-1, 0, 0, -1), (Y, B, G, R)),
+    "a quarter, against the clock": ((0, -1, 1, 0), (G, Y, R, B)),
+    "not": ((1, 0, 0, 1), (R, G, B, Y)),
+}
+
+
+def turned(data: bytes, matrix: tuple[int, int, int, int]) -> bytes:
+    """With another matrix in the track's header, as phones write it."""
+    a, b, c, d = (value * 0x10000 for value in matrix)
+    place = data.index(b"tkhd") + 44
+    assert struct.unpack_from(">9i", data, place) == (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+    return data[:place] + struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 0x40000000) + data[place + 36 :]
+
+
+@pytest.mark.parametrize("turn", MATRICES)
+def test_a_video_is_held_as_its_header_says(turn: str) -> None:
+    matrix, wanted = MATRICES[turn]
+    clip = videos.prepare(turned(film([quarters()] * 12), matrix), **READ)
+    assert (clip.width, clip.height) == ((SIDE, 96) if "quarter" in turn else (96, SIDE))
+    for image in frames(clip):
+        assert near(corners(image), wanted, 12)
+
+
+def test_pixels_are_those_of_the_official_recipe() -> None:
+    """Every frame decoded, the one of the moment scaled by PIL's bicubic; the clip loses nothing of it."""
+    noise = [Image.effect_noise((300, 200), 60).convert("RGB") for _ in range(20)]
+    data = film(noise)
+    with av.open(io.BytesIO(data), "r") as container:
+        decoded = [frame.to_image() for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]
+    found = frames(videos.prepare(data, fps=5, max_frames=64, max_seconds=30))
+    assert [image.tobytes() for image in found] == [one.resize((288, 192)).tobytes() for one in decoded[::2]]
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(4, (1152, 640)), (12, (1056, 576)), (30, (672, 384))])
+def test_all_frames_together_stay_within_the_official_budget(count: int, wanted: tuple[int, int]) -> None:
+    """smart_resize of 1280 x 720 to 768 tokens, and to the share of a frame in 7680."""
+    clip = videos.prepare(film([Image.new("RGB", (1280, 720))] * count, rate=1), **READ)
+    assert (len(clip.seconds), clip.width, clip.height) == (count, *wanted)
+
+
+FASTSTART = film(muxer={"moov_size": "8192"})
+WHOLE = {
+    "mp4": film(),
+    "mp4 with its index first": FASTSTART,
+    "mp4 in fragments": film(muxer={"movflags": "frag_keyframe+empty_moov"}, options={"x264-params": "keyint=8"}),
+    "mov": film(kind="mov"),
+    "webm": film(kind="webm", codec="libvpx-vp9"),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_video_that_is_cut_off_is_refused_wherever_it_ends(kind: str) -> None:
+    whole = WHOLE[kind]
+    assert seen(whole)[0] == [0, 10, 20, 30]
+    for end in (*(int(len(whole) * share) for share in (0.02, 0.2, 0.5, 0.8, 0.95)), len(whole) - 1):
+        with pytest.raises(BadMedia, match=r"cut off|^not a video \(got unknown data\)$|no frames"):
+            videos.prepare(whole[:end], **READ)
+
+
+def test_a_recording_that_does_not_say_its_length_is_read() -> None:
+    """As a browser's recorder writes it."""
+    live = film(kind="webm", codec="libvpx-vp9", muxer={"live": "1"})
+    assert seen(live)[0] == [0, 10, 20, 30]
+
+
+def test_what_lasts_too_long_is_refused_with_both_lengths() -> None:
+    assert len(seen(film(60, rate=2))[0]) == 30
+    for data in (film(63, rate=2), film(63, rate=2, kind="webm", codec="libvpx-vp9")):
+        with pytest.raises(BadMedia, match=r"^lasts 31\.5 s: at most 30 s are read$"):
+            videos.prepare(data, **READ)
+    with pytest.raises(BadMedia, match=r"^lasts 4\.0 s: at most 2\.5 s are read$"):
+        videos.prepare(film(), **(READ | {"max_seconds": 2.5}))
+
+
+def claiming(data: bytes, size: tuple[int, int], *, instead_of: tuple[int, int]) -> bytes:
+    """With another size in the headers than in the frames."""
+    for kind, shift in ((">HH", 0), (">II", 16)):
+        found, claimed = (struct.pack(kind, *(side << shift for side in one)) for one in (instead_of, size))
+        data = data.replace(found, claimed)
+    return data
+
+
+def with_number(data: bytes, box: bytes, offset: int, number: int) -> bytes:
+    place = data.index(box) + offset
+    return data[:place] + struct.pack(">I", number) + data[place + 4 :]
+
+
+def million_samples() -> bytes:
+    """Of one byte each, so that no table says where they are."""
+    data = with_number(with_number(FASTSTART, b"stsz", 8, 1), b"stsz", 12, 50_000_000)
+    return with_number(with_number(data, b"stsc", 16, 50_000_000), b"stts", 12, 50_000_000)
+
+
+LARGE = film([Image.new("RGB", (4224, 2304))])
+BOMBS = {
+    "large frames": (LARGE, "^frames of 4224 x 2304 pixels are too large$"),
+    "large frames behind a small header": (
+        claiming(LARGE, (64, 64), instead_of=(4224, 2304)),
+        "too large|cut off or broken",
+    ),
+    "50 million samples": (million_samples(), "claims to have over 1000000 frames"),
+    "50 million samples in a fragment": (
+        with_number(with_number(WHOLE["mp4 in fragments"], b"trun", 4, 0), b"trun", 8, 50_000_000),
+        "claims to have over 1000000 frames",
+    ),
+    "compressed tables": (FASTSTART.replace(b"udta", b"cmov"), "claims to have over 1000000 frames"),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_would_take_more_than_a_video_does_is_refused(bomb: str) -> None:
+    data, reason = BOMBS[bomb]
+    with pytest.raises(BadMedia, match=reason):
+        videos.prepare(data, **READ)
+
+
+def test_more_frames_a_second_than_any_camera_takes_are_refused() -> None:
+    with pytest.raises(BadMedia, match=r"^over 240 frames a second$"):
+        videos.prepare(film(400, rate=300), **(READ | {"max_seconds": 1.5}))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(film(0, sound="aac"), r"^there is no video in it$", id="sound in mp4"),
+        pytest.param(film(0, sound="libopus", kind="webm"), r"^there is no video in it$", id="sound in webm"),
+        pytest.param(film(0, sound="aac", kind="ipod"), r"^not a video \(got audio/mp4\)$", id="m4a"),
+        pytest.param(film(codec="mjpeg", kind="mov"), r"^video in mjpeg: h264, ", id="mjpeg"),
+        pytest.param(film(codec="prores_ks", kind="mov"), r"^video in prores: h264, ", id="prores"),
+        pytest.param(film(codec="mpeg4", kind="avi"), r"^not a video \(got video/avi\)$", id="avi"),
+        pytest.param(b"#EXTM3U\nfile:///etc/passwd\n", r"^not a video \(got text\)$", id="a playlist"),
+    ],
+)
+def test_what_holds_no_video_that_is_read_says_what_it_is(data: bytes, reason: str) -> None:
+    with pytest.raises(BadMedia, match=reason):
+        videos.prepare(data, **READ)
+
+
+def test_sound_beside_a_video_is_no_matter() -> None:
+    assert seen(film(sound="aac")) == ([0, 10, 20, 30], [0, 1, 2, 3])
