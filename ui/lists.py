@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from ui.client import Client
 from ui.faults import Fault
 from ui.ranking import Ask, Board, live
+from ui.texts import Language
 
 log = logging.getLogger("ui")
 
@@ -19,7 +20,7 @@ class Shown(NamedTuple):
 
 
 async def shown(
-    client: Client, ask_of: Callable[[], Ask], previous: dict[str, Any], language: str
+    client: Client, ask_of: Callable[[], Ask], previous: dict[str, Any], language: Language
 ) -> AsyncIterator[Shown]:
     """Ends with a whole list, or with the previous one and above it what went wrong."""
     yield Shown({"language": language, "state": "loading"})
@@ -36,12 +37,12 @@ async def shown(
         yield Shown(failed(Fault("unexpected"), previous, language))
 
 
-def failed(fault: Fault, previous: dict[str, Any], language: str) -> dict[str, Any]:
+def failed(fault: Fault, previous: dict[str, Any], language: Language) -> dict[str, Any]:
     """The previous list with what went wrong above it."""
     state = "ready" if previous.get("results") else "empty"
     return {**previous, "language": language, "state": state, "fault": fault.shown(), "kept": True}
 
 
-def stopped(current: dict[str, Any], language: str) -> dict[str, Any]:
+def stopped(current: dict[str, Any], language: Language) -> dict[str, Any]:
     """What had arrived by then."""
     return {**current, "language": language, "state": "stopped"}

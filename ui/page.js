@@ -42,7 +42,7 @@ const studio = (() => {
   // On a phone the inputs fold once a run has begun, and unfold where one touches the bar above the results.
   let stopped = false;
   document.addEventListener('click', (event) => {
-    if (event.target.closest('button.stop')) stopped = true;
+    if (event.target.closest('button.halt')) stopped = true;
     if (event.target.closest('button.go')) {
       stopped = false;
       document.body.classList.add('folded');

@@ -11,13 +11,13 @@ from ui.client import Client
 from ui.faults import Fault
 from ui.lists import failed, stopped
 from ui.results import results_list
-from ui.texts import say
+from ui.texts import Language, say
 from ui.uploads import Uploads
 
 # Runs at once, over all pages; as many as MAX_WAITING wait, and who comes then is told so.
 RUNS_AT_ONCE = 8
 MAX_WAITING = 20
-RUN: dict[str, Any] = {"concurrency_limit": RUNS_AT_ONCE, "concurrency_id": "run", "show_progress": "hidden"}
+RUN: dict[str, Any] = {"concurrency_limit": RUNS_AT_ONCE, "concurrency_id": "run"}
 ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
 # Of whatever asks no engine: it never waits behind those who do.
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -34,6 +34,7 @@ class Page:
     uploads: Uploads = field(default_factory=Uploads)
     said: list[tuple[Component, dict[str, tuple[str, str]]]] = field(default_factory=list)
     lists: list[tuple[gr.HTML, gr.State]] = field(default_factory=list)
+    waiting: dict[gr.HTML, gr.HTML] = field(default_factory=dict)
 
     def says(self, component: Any, **words: str | tuple[str, str]) -> Any:
         """The component, which shows these words, by property, in whichever language is chosen."""
@@ -43,13 +44,16 @@ class Page:
 
     def results(self, **kwargs: Any) -> tuple[gr.HTML, gr.State]:
         """A list whose button loads the model, and the state that holds what it shows."""
+        # Where Gradio tells how many wait before a run.
+        waiting = gr.HTML("", padding=False, elem_classes="waiting")
         results, shown = results_list({"language": "en"}, **kwargs), gr.State({})
         self.lists.append((results, shown))
+        self.waiting[results] = waiting
         results.retry(None, None, None, js="() => studio.go()")
         results.load_model(self.load, [self.engine, shown, self.language], [results, shown, self.status], **QUICK)
         return results, shown
 
-    async def load(self, engine: str | None, shown: dict[str, Any], language: str) -> tuple[Any, ...]:
+    async def load(self, engine: str | None, shown: dict[str, Any], language: Language) -> tuple[Any, ...]:
         """Load model: the pill tells how it goes, the list why it cannot."""
         value = {**shown, "language": language, "fault": None}
         try:
@@ -70,9 +74,19 @@ class Page:
         """Binds a run, which fills the list and its state, and sets the buttons: the one that starts, Stop, others."""
         results, current = shown
         start, stop, *_ = buttons
-        started = gr.on(triggers, run, inputs, [*shown, *buttons], trigger_mode="once", api_name=api_name, **RUN)
+        started = gr.on(
+            triggers,
+            run,
+            inputs,
+            [*shown, *buttons],
+            trigger_mode="once",
+            show_progress="full",
+            show_progress_on=self.waiting[results],
+            api_name=api_name,
+            **RUN,
+        )
 
-        def turned_away(value: dict[str, Any], language: str) -> tuple[Any, ...]:
+        def turned_away(value: dict[str, Any], language: Language) -> tuple[Any, ...]:
             if not language:
                 return gr.skip(), gr.skip(), gr.skip(), gr.skip()
             value = failed(Fault("queue_full"), value, language)
@@ -99,7 +113,7 @@ class Page:
         """Has the choice of a language change every word on the page, and nothing that was typed. Last of all."""
         results, states = zip(*self.lists, strict=True)
 
-        def spoken(language: str, engine: str | None, *shown: dict[str, Any]) -> list[Any]:
+        def spoken(language: Language, engine: str | None, *shown: dict[str, Any]) -> list[Any]:
             place = language == "zh"
             updates = [
                 gr.update(**dict[str, Any]((prop, pair[place]) for prop, pair in words.items()))

@@ -14,6 +14,7 @@ from typing import Any
 from ui.client import Client, Content
 from ui.faults import Fault
 from ui.inputs import Item, content_of, data_url
+from ui.texts import Language, title
 
 # Parts of the texts; pictures and videos go one by one.
 TEXT_PARTS = 12
@@ -74,7 +75,7 @@ class Board:
         best = self.order[: min(self.ask.top_n, MAX_ROWS)]
         return [index for index in best if self.scores[index] >= self.ask.min_score]
 
-    def value(self, state: str, language: str) -> dict[str, Any]:
+    def value(self, state: str, language: Language) -> dict[str, Any]:
         """As the results list reads it."""
         order, shown = self.order, self.shown
         rank_of = {index: rank for rank, index in enumerate(order, 1)}
@@ -83,8 +84,8 @@ class Board:
         return {
             "language": language,
             "state": state,
-            "results": [self._row(index, rank_of[index]) for index in shown]
-            + [self._row(index, last + place) for place, index in enumerate(sorted(self.failed))],
+            "results": [self._row(index, rank_of[index], language) for index in shown]
+            + [self._row(index, last + place, language) for place, index in enumerate(sorted(self.failed))],
             "scored": len(self.scores) + len(self.failed),
             "total": len(self.ask.items),
             "more": len(within) - len(shown),
@@ -119,7 +120,7 @@ class Board:
             for rank, index in enumerate([*self.order, *sorted(self.failed)], 1)
         ]
 
-    def _row(self, index: int, rank: int) -> dict[str, Any]:
+    def _row(self, index: int, rank: int, language: Language) -> dict[str, Any]:
         item = self.ask.items[index]
         source = f"/gradio_api/file={item.path}" if item.path else ""
         frames = self.frames.get(index, [])
@@ -135,12 +136,15 @@ class Board:
             "source": source,
             "thumb": source if item.kind == "image" else next((frame["image"] for frame in frames), ""),
             "frames": frames,
-            "failed": self._why_not(index),
+            "failed": self._why_not(index, language),
         }
 
-    def _why_not(self, index: int) -> str:
+    def _why_not(self, index: int, language: Language = "en") -> str:
         fault = self.failed.get(index)
-        return (fault.detail or fault.key) if fault else ""
+        if fault is None:
+            return ""
+        # What is the same for all is said at length above the list.
+        return title(fault.key, language) if fault.key == "no_vision" else fault.detail
 
 
 async def live(client: Client, ask: Ask) -> AsyncIterator[Board]:
@@ -189,7 +193,7 @@ async def _score_all(client: Client, board: Board) -> None:
         except Fault as fault:
             # A query that cannot be read is nobody's own.
             if fault.key == "no_vision" and isinstance(ask.query, str):
-                board.fault = fault
+                board.fault = Fault(fault.key, _FIELD.sub("", fault.detail))
             elif fault.key not in _ITS_OWN or "query" in fault.detail[:24]:
                 raise
             board.failed[index] = Fault(fault.key, _FIELD.sub("", fault.detail))

@@ -80,7 +80,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "所有图片的分数都接近 0.5：这通常说明引擎的提示模板有误，请运行 `rerank doctor`。",
     ),
     "spans_note": ("Marked: what the engine scores highest on its own", "高亮：单独打分最高的片段"),
-    "counter": ("{0} texts · {1} images · {2} videos · {3}/10", "{0} 条文本 · {1} 张图片 · {2} 个视频 · {3}/10"),
+    # of one, and of any other number
+    "n_text": ("{0} text|{0} texts", "{0} 条文本"),
+    "n_image": ("{0} image|{0} images", "{0} 张图片"),
+    "n_video": ("{0} video|{0} videos", "{0} 个视频"),
     "state_ready": ("Ready", "就绪"),
     "state_stopped": ("Not loaded", "未加载"),
     "state_loading": ("Loading", "加载中"),
@@ -130,6 +133,16 @@ FAULTS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
 
 def say(key: str, language: Language = "en") -> str:
     return WORDS[key][language == "zh"]
+
+
+def title(fault: str, language: Language = "en") -> str:
+    return FAULTS[fault][0][language == "zh"]
+
+
+def count(key: str, number: int, language: Language = "en") -> str:
+    """With the plural of languages that have one."""
+    one, _, others = say(key, language).partition("|")
+    return (one if number == 1 or not others else others).format(number)
 
 
 def for_scripts() -> dict[str, Any]:

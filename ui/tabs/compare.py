@@ -11,7 +11,7 @@ from ui.faults import Fault
 from ui.inputs import items_of
 from ui.lists import failed
 from ui.page import RUN, Page
-from ui.texts import say
+from ui.texts import Language, say
 
 MAX_TEXTS = 50
 _BM25 = "BM25 (bm25s)"
@@ -36,7 +36,9 @@ def build(page: Page) -> None:
             with gr.Column(scale=8, min_width=280):
                 meaning, meaning_shown = page.results(elem_classes="compared")
 
-    async def run(query: str, texts: str, engine: str | None, language: str, before: dict[str, Any]) -> tuple[Any, ...]:
+    async def run(
+        query: str, texts: str, engine: str | None, language: Language, before: dict[str, Any]
+    ) -> tuple[Any, ...]:
         """What both lists show, and the drawing between them."""
         try:
             if not query.strip():
@@ -61,12 +63,13 @@ def build(page: Page) -> None:
         [words, words_shown, moves, meaning, meaning_shown],
         trigger_mode="once",
         api_name="compare",
+        show_progress="hidden",
         **RUN,
     )
 
 
 def _value(
-    title: str, texts: Sequence[str], order: Sequence[Place], language: str, *, moving: bool = True
+    title: str, texts: Sequence[str], order: Sequence[Place], language: Language, *, moving: bool = True
 ) -> dict[str, Any]:
     rows = [
         {

@@ -13,7 +13,7 @@ from ui.lists import shown
 from ui.page import OFF, ON, QUICK, Page
 from ui.products import NotProducts, parse
 from ui.ranking import Ask
-from ui.texts import say
+from ui.texts import Language, say
 
 
 def build(page: Page) -> None:
@@ -25,7 +25,7 @@ def build(page: Page) -> None:
             with gr.Row(elem_classes="go-bar"):
                 go = page.says(gr.Button(say("search"), variant="primary", elem_classes="go"), value="search")
                 stop = page.says(
-                    gr.Button(say("stop"), scale=0, min_width=84, interactive=False, elem_classes="stop"), value="stop"
+                    gr.Button(say("stop"), scale=0, min_width=84, interactive=False, elem_classes="halt"), value="stop"
                 )
             with gr.Row(elem_classes="chips"):
                 for label, *filled in examples.PRODUCTS:
@@ -36,7 +36,7 @@ def build(page: Page) -> None:
             results, current = page.results(elem_id="product-results")
 
     async def run(
-        query: str, pasted: str, engine: str | None, language: str, previous: dict[str, Any]
+        query: str, pasted: str, engine: str | None, language: Language, previous: dict[str, Any]
     ) -> AsyncIterator[tuple[Any, ...]]:
         def ask() -> Ask:
             if not query.strip():

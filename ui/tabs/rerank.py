@@ -15,7 +15,7 @@ from ui.inputs import MAX_MEDIA, VIDEO_SUFFIXES, QueryBox, items_of, kind_of, pa
 from ui.lists import shown
 from ui.page import OFF, ON, QUICK, Page
 from ui.ranking import MAX_ROWS, Ask, Board
-from ui.texts import Language, say
+from ui.texts import Language, count, say
 
 FILE_TYPES = ["image", *VIDEO_SUFFIXES]
 
@@ -38,7 +38,7 @@ def build(page: Page) -> Inputs:
             with gr.Row(elem_classes="go-bar"):
                 go = page.says(gr.Button(say("rerank"), variant="primary", elem_classes="go"), value="rerank")
                 stop = page.says(
-                    gr.Button(say("stop"), scale=0, min_width=84, interactive=False, elem_classes="stop"), value="stop"
+                    gr.Button(say("stop"), scale=0, min_width=84, interactive=False, elem_classes="halt"), value="stop"
                 )
             with page.says(gr.Accordion(say("options"), open=False), label="options"):
                 instruction = page.says(gr.Textbox(label=say("instruction"), lines=2), label="instruction")
@@ -66,7 +66,7 @@ def build(page: Page) -> Inputs:
 
     async def run(
         box: QueryBox | None, texts: str, gallery: Sequence[Any] | None, instruction: str | None, top_n: int,
-        min_score: float, engine: str | None, language: str, previous: dict[str, Any], request: gr.Request,
+        min_score: float, engine: str | None, language: Language, previous: dict[str, Any], request: gr.Request,
     ) -> AsyncIterator[tuple[Any, ...]]:  # fmt: skip
         files = paths_of(gallery)
         page.uploads.used(request.session_hash or "", [*files, *(box["files"] if box else [])])
@@ -158,11 +158,12 @@ def _candidates(page: Page) -> tuple[gr.Textbox, gr.Gallery, gr.HTML]:
 
 
 def _count(texts: str, gallery: Sequence[Any] | None, language: Language) -> str:
-    """How many candidates of each kind there are; it holds numbers only."""
-    kinds = Counter(kind_of(path) for path in paths_of(gallery))
-    lines = sum(1 for line in texts.splitlines() if line.strip())
-    told = say("counter", language).format(lines, kinds["image"], kinds["video"], kinds.total(), MAX_MEDIA)
-    return f"{told} ⚠" if kinds.total() > MAX_MEDIA else told
+    """How many candidates of each kind there are, and how many files of those allowed; it holds numbers only."""
+    kinds = Counter[str](kind_of(path) for path in paths_of(gallery))
+    files = kinds.total()
+    kinds["text"] = sum(1 for line in texts.splitlines() if line.strip())
+    told = [count(f"n_{kind}", kinds[kind], language) for kind in ("text", "image", "video")]
+    return " · ".join([*told, f"{files}/{MAX_MEDIA}{' ⚠' if files > MAX_MEDIA else ''}"])
 
 
 def _filled(example: Example) -> tuple[Any, ...]:
