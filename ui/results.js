@@ -5,7 +5,7 @@ const BINS = 10;
 const PLACEHOLDERS = 4;
 // In code points: what two lines can hold of a long text, and how much of it may come before its best span.
 const EXCERPT = 360;
-const LEAD = 48;
+const LEAD = 20;
 const GLYPHS = { text: 'T', image: '▦', video: '▶' };
 const MEDIA = { image: picture, video: player };
 const KEYS = {
