@@ -2,11 +2,13 @@
 
 import io
 import math
+import re
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pi_heif
 from PIL import Image
@@ -16,16 +18,23 @@ from gateway.sniff import what
 
 Image.init()  # every plug-in now: `open` would look for a format's by a KeyError, from several threads
 pi_heif.register_heif_opener(thumbnails=False)
-# Pillow's own guard warns once a process and knows no limit of ours: `_opened` looks at the size before any pixel.
+# Pillow warns of what is wrong with a caller's file: nobody who reads our log can act on it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+# Its own guard warns once a process and knows no limit of ours: `_opened` looks at the size before any pixel.
 Image.MAX_IMAGE_PIXELS = None
+# Beyond 32 MB the system has each piece back as it is freed; pieces of 16, Pillow's own size, stayed with every thread.
+Image.core.set_block_size(64 * 1024 * 1024)  # type: ignore[attr-defined]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "HEIF")
 MAX_SOURCE_PIXELS = 64_000_000
-# A picture larger than this may take 0.5 GB, so they come one after the other.
+# A picture larger than this may take 0.7 GB, so they come one after the other.
 ALONE_FROM_PIXELS = 16_000_000
 # Each scan of a JPEG goes over all of its pixels and may have 20 bytes: a small file could take an hour.
-MAX_SCANNED_PIXELS = 100 * MAX_SOURCE_PIXELS
-START_OF_SCAN = b"\xff\xda"
+MAX_SCANNED_PIXELS = 20 * MAX_SOURCE_PIXELS
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+# Of a TIFF: each tile is read whole, however small the picture.
+TILE_WIDTH, TILE_HEIGHT = 322, 323
 WHITENED_ROWS = 256
 BROKEN = "the picture ({}) is cut off or broken"
 STRIPS_FROM_PIXELS = 4_000_000
@@ -60,7 +69,7 @@ class Picture(NamedTuple):
 
 
 def prepare(data: bytes, *, min_pixels: int, max_pixels: int) -> Picture:
-    """Raises BadMedia: not a picture, cut off, too large. Takes up to some 0.5 GB for the largest it reads."""
+    """Raises BadMedia: not a picture, cut off, too large. Takes up to some 0.7 GB for the largest it reads."""
     with _translated(data), _opened(data) as image, place_for(image.width * image.height, ALONE_FROM_PIXELS):
         image.seek(0)
         image.load()
@@ -171,12 +180,27 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         broken = kind.startswith("image/") and kind != "image/svg+xml"
         raise BadMedia(BROKEN.format(kind) if broken else f"not a picture (got {kind})") from None
     with image:
-        width, height = image.size
+        width, height = image.size if image.format != "TIFF" else _with_tile(image)
         if width * height > MAX_SOURCE_PIXELS:
             raise BadMedia(f"{width} x {height} pixels: at most {MAX_SOURCE_PIXELS // 1_000_000} megapixels are read")
-        if what(data) == "image/jpeg" and width * height * data.count(START_OF_SCAN) > MAX_SCANNED_PIXELS:
+        # The quick count first: it finds some in what is no picture too, as in the video that a phone puts behind it.
+        most_scans = MAX_SCANNED_PIXELS // (width * height)
+        if what(data) == "image/jpeg" and data.count(START_OF_SCAN) > most_scans and _scans(data) > most_scans:
             raise BadMedia("the picture (image/jpeg) has too many scans")
         yield image
+
+
+def _with_tile(tiff: Any) -> tuple[int, int]:
+    tags = tiff.tag_v2
+    return max(tiff.width, tags.get(TILE_WIDTH, 0)), max(tiff.height, tags.get(TILE_HEIGHT, 0))
+
+
+def _scans(jpeg: bytes) -> int:
+    place = scans = 0
+    while (marker := MARKER.search(jpeg, place + 2)) and marker[0] != END_OF_IMAGE:
+        scans += marker[0] == START_OF_SCAN
+        place = marker.end() - 2 + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
+    return scans
 
 
 def place_for(pixels: int, alone_from_pixels: int) -> AbstractContextManager[object]:

@@ -69,3 +69,27 @@ def heic(image: Image.Image, *, quarter_turns: int = 0, claims: tuple[int, int] 
 
 def _box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def tiff(data: bytes = b"", **tags: int) -> bytes:
+    """One directory of these tags, of 32 bits each, named in TIFF_TAGS, and the data at 512."""
+    entries = sorted((TIFF_TAGS[name], value) for name, value in tags.items())
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", tag, 4, 1, v) for tag, v in entries)
+    return (b"II*\0\x08\0\0\0" + directory).ljust(512, b"\0") + data
+
+
+TIFF_TAGS = {
+    "width": 256,
+    "height": 257,
+    "bits": 258,
+    "compression": 259,
+    "color": 262,
+    "strip": 273,
+    "samples": 277,
+    "rows": 278,
+    "strip_bytes": 279,
+    "tile_width": 322,
+    "tile_height": 323,
+    "tile": 324,
+    "tile_bytes": 325,
+}
