@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from fastapi import HTTPException
 from gradio import processing_utils
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -50,10 +51,7 @@ class Guard:
             return
         # Gradio bounds what is uploaded itself.
         limited = receive if scope["path"].startswith(UPLOAD_PATH) else _limited(receive)
-        try:
-            await self._app(scope, limited, with_headers)
-        except _TooLarge:
-            await PlainTextResponse("the body is too large", 413)(scope, receive, with_headers)
+        await self._app(scope, limited, with_headers)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
@@ -83,10 +81,6 @@ class Guard:
         return True
 
 
-class _TooLarge(Exception):
-    pass
-
-
 def _limited(receive: Receive) -> Receive:
     left = MAX_JSON_BYTES
 
@@ -95,7 +89,8 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            raise _TooLarge
+            # The one kind that FastAPI, whose reading this ends, passes on as it is.
+            raise HTTPException(413, "the body is too large")
         return message
 
     return counted
@@ -104,7 +99,7 @@ def _limited(receive: Receive) -> Receive:
 def fetch_nothing() -> None:
     """Gradio fetches addresses that a caller puts in place of an uploaded file, and has no switch for it."""
 
-    async def refuse(*_: str) -> NoReturn:
+    async def refuse(url: str, cache_dir: str) -> NoReturn:  # noqa: ARG001 -- called by these names
         raise ValueError("addresses are not fetched: upload the file")
 
-    processing_utils.async_ssrf_protected_download = refuse  # type: ignore[assignment]
+    processing_utils.async_ssrf_protected_download = refuse
