@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import memory, real_engine, sizes, throughput
+from bench import memory, real_engine, sizes, studio, throughput
 from bench.report import Report
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -20,6 +20,7 @@ PARTS: dict[str, tuple[Callable[[Report], None], tuple[str, str] | None]] = {
     "throughput": (throughput.measure, WRK),
     "sizes": (sizes.measure, None),
     "memory": (memory.measure, WRK),
+    "studio": (studio.measure, None),
     "vllm": (real_engine.measure, None),
 }
 

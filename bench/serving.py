@@ -36,6 +36,14 @@ def stub_engine() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def studio(gateway: Server) -> Iterator[Server]:
+    port = free_port()
+    command = [sys.executable, "-m", "ui", "--gateway", gateway.url, "--port", str(port)]
+    with _serving("bench-studio", command, port, "/") as server:
+        yield server
+
+
+@contextlib.contextmanager
 def litellm(engine: Server) -> Iterator[Server]:
     """Its proxy with one worker, without keys or a database, and with its own cache in memory."""
     port = free_port()
