@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench import memory, real_engine, sizes, studio, throughput
+from bench import media, memory, real_engine, sizes, studio, throughput
 from bench.report import Report
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -19,6 +19,7 @@ WRK = ("wrk", "apt-get install wrk, or brew install wrk")
 PARTS: dict[str, tuple[Callable[[Report], None], tuple[str, str] | None]] = {
     "throughput": (throughput.measure, WRK),
     "sizes": (sizes.measure, None),
+    "media": (media.measure, None),
     "memory": (memory.measure, WRK),
     "studio": (studio.measure, None),
     "vllm": (real_engine.measure, None),

@@ -22,7 +22,7 @@ class StubEngine(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without inheriting from it
-        self._received = b""
+        self._received = bytearray()
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -35,8 +35,10 @@ class StubEngine(asyncio.Protocol):
             self._received = self._received[ends:]
 
 
-def answer(request: bytes) -> bytes:
+def answer(request: bytearray) -> bytes:
     path = request.split(b" ", 2)[1]
+    if path.endswith(b"/score") and b'"documents"' in request:  # pictures: each document is a list of parts
+        return reply("score", request.count(b'"content":'))
     if path.endswith(b"/score"):  # one comma between quotes after text_1, one between any two documents
         return reply("score", request.count(b'","'))
     if path.endswith(b"/classify"):
