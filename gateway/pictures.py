@@ -5,9 +5,11 @@ import math
 import re
 import threading
 import warnings
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pi_heif
@@ -22,13 +24,14 @@ pi_heif.register_heif_opener(thumbnails=False)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 # Its own guard warns once a process and knows no limit of ours: `_opened` looks at the size before any pixel.
 Image.MAX_IMAGE_PIXELS = None
-# Beyond 32 MB the system has each piece back as it is freed; pieces of 16, Pillow's own size, stayed with every thread.
-Image.core.set_block_size(64 * 1024 * 1024)  # type: ignore[attr-defined]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF", "HEIF")
 MAX_SOURCE_PIXELS = 64_000_000
 # A picture larger than this may take 0.7 GB, so they come one after the other.
 ALONE_FROM_PIXELS = 16_000_000
+# The size of a piece of Pillow's memory, and how many it keeps: fresh memory costs a fifth of a photo's time. What a
+# large picture had goes back: pieces beyond 32 MB do so at once.
+PIECES, PIECES_ALONE = (2 * 1024 * 1024, 32), (64 * 1024 * 1024, 0)
 # Each scan of a JPEG goes over all of its pixels and may have 20 bytes: a small file could take an hour.
 MAX_SCANNED_PIXELS = 20 * MAX_SOURCE_PIXELS
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
@@ -38,7 +41,7 @@ TILE_WIDTH, TILE_HEIGHT = 322, 323
 WHITENED_ROWS = 256
 BROKEN = "the picture ({}) is cut off or broken"
 STRIPS_FROM_PIXELS = 4_000_000
-STRIPS = 4
+STRIPS = 16
 SHOWN_PIXELS = 480
 # Patches of 16 pixels, merged two by two: a token is a square of 32.
 PIXELS_PER_SIDE = 32
@@ -72,6 +75,8 @@ def prepare(data: bytes, *, min_pixels: int, max_pixels: int) -> Picture:
     """Raises BadMedia: not a picture, cut off, too large. Takes up to some 0.7 GB for the largest it reads."""
     with _translated(data), _opened(data) as image, place_for(image.width * image.height, ALONE_FROM_PIXELS):
         image.seek(0)
+        if _loads_by_rows(image):
+            return _picture(_scaled_while_loading(image, min_pixels=min_pixels, max_pixels=max_pixels))
         image.load()
         turn = _turn(image)
         rgb = _on_white(image)
@@ -117,29 +122,89 @@ def scaled_size(width: int, height: int, *, min_pixels: int, max_pixels: int) ->
 
 
 def scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """As qwen-vl-utils scales: PIL's bicubic. A large picture goes in strips, two at a time, to the very same pixels.
-
-    PIL scales the rows first, each for itself, then the columns; it skips a side that keeps its length.
-    """
-    width, height = image.size
-    if width * height < STRIPS_FROM_PIXELS:
+    """As qwen-vl-utils scales: PIL's bicubic. A large picture goes in strips, two at once, to the very same pixels."""
+    if image.width * image.height < STRIPS_FROM_PIXELS:
         return image.resize(size, Image.Resampling.BICUBIC)
-    narrow, small = Image.new("RGB", (size[0], height)), Image.new("RGB", size)
-
-    def scale_rows(top: int, bottom: int) -> None:
-        # A copy, since with a `box` PIL would go over the columns too.
-        strip = image.crop((0, top, width, bottom)).resize((size[0], bottom - top), Image.Resampling.BICUBIC)
-        narrow.paste(strip, (0, top))
-
-    def scale_columns(left: int, right: int) -> None:
-        strip = narrow.crop((left, 0, right, height)).resize((right - left, size[1]), Image.Resampling.BICUBIC)
-        small.paste(strip, (left, 0))
-
     with ThreadPoolExecutor(2) as threads:
-        for scale, length in ((scale_rows, height), (scale_columns, size[0])):
-            edges = [length * strip // STRIPS for strip in range(STRIPS + 1)]
-            list(threads.map(scale, edges, edges[1:]))
-    return small
+        return _Strips(image, size, threads).scaled()
+
+
+def _loads_by_rows(image: Image.Image) -> bool:
+    """Whether it is a large photo that is read from its top to its bottom and seen like that."""
+    large = image.width * image.height >= STRIPS_FROM_PIXELS
+    return large and (image.format, image.mode) == ("JPEG", "RGB") and _turn(image) is None
+
+
+def _scaled_while_loading(image: Image.Image, *, min_pixels: int, max_pixels: int) -> Image.Image:
+    size = scaled_size(*image.size, min_pixels=min_pixels, max_pixels=max_pixels)
+    with ThreadPoolExecutor(2) as threads:
+        strips = _Strips(image, size, threads)
+        image.fp.wanted = strips.begin  # type: ignore[attr-defined]  # it is a _File
+        image.load()
+        return strips.scaled()
+
+
+class _File(io.BytesIO):
+    """Tells when more of it is wanted: all that was read before is decoded then."""
+
+    def wanted(self) -> None:
+        pass
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.wanted()
+        return super().read(size)
+
+
+class _Strips:
+    """A large picture on its way to another size.
+
+    PIL scales the rows first, each for itself, then the columns; it skips a side that keeps its length. So does this.
+    """
+
+    def __init__(self, image: Image.Image, size: tuple[int, int], threads: ThreadPoolExecutor) -> None:
+        self._image, self._size, self._threads = image, size, threads
+        self._narrow = Image.new("RGB", (size[0], image.height))
+        self._small = Image.new("RGB", size)
+        self._waiting = deque(_edges(image.height))
+        self._begun: list[Future[None]] = []
+
+    def begin(self) -> None:
+        """With the strips that are decoded by now."""
+        while self._waiting and self._is_decoded(self._waiting[0][1] - 1):
+            self._begin_next()
+
+    def scaled(self) -> Image.Image:
+        """When everything is decoded."""
+        while self._waiting:
+            self._begin_next()
+        for strip in self._begun:
+            strip.result()
+        list(self._threads.map(lambda columns: self._scale_columns(*columns), _edges(self._size[0])))
+        return self._small
+
+    def _is_decoded(self, row: int) -> bool:
+        """A decoded pixel has 255 in its fourth byte, which no mode shows; a new image is all zeros."""
+        return self._part(0, row, 1, row + 1).tobytes("raw", "RGBX")[3] == 255
+
+    def _begin_next(self) -> None:
+        self._begun.append(self._threads.submit(self._scale_rows, *self._waiting.popleft()))
+
+    def _scale_rows(self, top: int, bottom: int) -> None:
+        # A copy, since with a `box` PIL would go over the columns too.
+        strip = self._part(0, top, self._image.width, bottom)
+        self._narrow.paste(strip.resize((self._size[0], bottom - top), Image.Resampling.BICUBIC), (0, top))
+
+    def _scale_columns(self, left: int, right: int) -> None:
+        strip = self._narrow.crop((left, 0, right, self._image.height))
+        self._small.paste(strip.resize((right - left, self._size[1]), Image.Resampling.BICUBIC), (left, 0))
+
+    def _part(self, left: int, top: int, right: int, bottom: int) -> Image.Image:
+        """As `crop`, which would load the image first, while it is being loaded."""
+        return self._image._new(self._image.im.crop((left, top, right, bottom)))
+
+
+def _edges(length: int) -> Iterator[tuple[int, int]]:
+    return pairwise(length * strip // STRIPS for strip in range(STRIPS + 1))
 
 
 def _picture(image: Image.Image) -> Picture:
@@ -174,7 +239,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(_File(data), formats=FORMATS)
     except Exception:  # a dozen kinds, and each means that it is none of the formats or its header is broken
         kind = what(data)
         broken = kind.startswith("image/") and kind != "image/svg+xml"
@@ -203,9 +268,25 @@ def _scans(jpeg: bytes) -> int:
     return scans
 
 
-def place_for(pixels: int, alone_from_pixels: int) -> AbstractContextManager[object]:
+@contextmanager
+def place_for(pixels: int, alone_from_pixels: int) -> Iterator[None]:
     """Waits until no other large picture or video is being read."""
-    return _one_large if pixels > alone_from_pixels else nullcontext()
+    if pixels <= alone_from_pixels:
+        yield
+        return
+    with _one_large:
+        _use(*PIECES_ALONE)
+        try:
+            yield
+        finally:
+            _use(*PIECES)
+
+
+def _use(piece_bytes: int, kept: int) -> None:
+    """Of Pillow as a whole: whoever is at work beside just gets other pieces."""
+    core: Any = Image.core  # type: ignore[attr-defined]
+    core.set_block_size(piece_bytes)
+    core.set_blocks_max(kept)
 
 
 @contextmanager
@@ -217,3 +298,6 @@ def _translated(data: bytes) -> Iterator[None]:
         raise
     except Exception:
         raise BadMedia(BROKEN.format(what(data))) from None
+
+
+_use(*PIECES)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from PIL import Image, features
+from PIL import Image, ImageOps, features
 
 from gateway import pictures
 from gateway.errors import BadMedia
@@ -202,6 +202,21 @@ def test_pixels_are_the_official_ones(size: tuple[int, int]) -> None:
     image.paste("red", (0, 0, max(1, size[0] // 2), size[1] // 3))
     found = read(written(image, "BMP"))
     assert found.tobytes() == image.resize(found.size).tobytes()
+
+
+TURNED = Image.Exif()
+TURNED[ORIENTATION] = 6
+
+
+@pytest.mark.parametrize("how", [{}, {"progressive": True}, {"restart_marker_blocks": 8}, {"exif": TURNED}])
+def test_a_large_photo_scaled_while_it_is_read_has_the_official_pixels_too(how: dict[str, Any]) -> None:
+    data = written(Image.effect_noise((2400, 1800), 80).convert("RGB"), "JPEG", **how)
+    found = read(data)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert found.tobytes() == upright.resize(found.size).tobytes()
+    for share in (0.1, 0.5, 0.98):
+        with pytest.raises(BadMedia, match=r"^the picture \(image/jpeg\) is cut off or broken$"):
+            read(data[: int(len(data) * share)])
 
 
 @pytest.mark.parametrize(
