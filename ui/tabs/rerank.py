@@ -95,6 +95,11 @@ def build(page: Page) -> Inputs:
         trigger_mode="always_last",
         **QUICK,
     )
+
+    def noticed(gallery: Sequence[Any] | None, request: gr.Request) -> None:
+        page.uploads.used(request.session_hash or "", paths_of(gallery))
+
+    media.change(noticed, media, None, **QUICK)
     # A link holds what was typed, after the #: no server keeps or sees it.
     link.click(None, [query, texts, instruction], None, js="(...typed) => studio.copyLink(...typed)")
     return inputs
