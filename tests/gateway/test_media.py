@@ -170,7 +170,8 @@ async def test_no_redirect_leads_there_either(internet: Internet) -> None:
             try:
                 await media.load("http://pictures.example/to?url=" + quote(url, safe=""))
             except BadMedia as refusal:
-                assert str(refusal).startswith((*BEFORE_TRYING, "redirected")), url
+                # Some are a path of the same server.
+                assert str(refusal).startswith((*BEFORE_TRYING, "redirected", "answered with status 404")), url
     assert set(internet.dialled) == {PUBLIC}
     assert internet.ports == {80}
 
