@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from av.video.stream import VideoStream
@@ -30,7 +30,7 @@ OPTIONS = {"skip_frame": "all"}
 # A demuxer takes 72 bytes for each that a file claims to have. Hours of video have so many.
 MAX_SAMPLES = 1_000_000
 MAX_FRAMES_PER_S = 240
-MAX_DECODE_S = 20.0
+MAX_DECODE_S = 60.0
 SHARES = 2
 THREADS = 2
 # A video of larger frames may take 1 GB, so they come one after the other.
@@ -259,7 +259,9 @@ def _made(frame: av.VideoFrame, max_pixels: int) -> Image.Image:
     """Upright, and scaled."""
     if frame.width * frame.height > MAX_FRAME_PIXELS:
         raise BadMedia(f"frames of {frame.width} x {frame.height} pixels are too large")
-    image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+    plane: Any = frame.reformat(format="rgb24").planes[0]
+    # As `to_image` does, in half the time: it copies once more.
+    image = Image.frombuffer("RGB", (frame.width, frame.height), plane, "raw", "RGB", plane.line_size, 1)
     if frame.rotation:
         image = image.rotate(frame.rotation, expand=True)
     return scaled(image, scaled_size(*image.size, min_pixels=MIN_PIXELS_PER_FRAME, max_pixels=max_pixels))
