@@ -79,7 +79,6 @@ class Board:
         """As the results list reads it."""
         order, shown = self.order, self.shown
         rank_of = {index: rank for rank, index in enumerate(order, 1)}
-        within = [index for index in order[: self.ask.top_n] if self.scores[index] >= self.ask.min_score]
         last = len(order) + 1
         return {
             "language": language,
@@ -88,7 +87,7 @@ class Board:
             + [self._row(index, last + place, language) for place, index in enumerate(sorted(self.failed))],
             "scored": len(self.scores) + len(self.failed),
             "total": len(self.ask.items),
-            "more": len(within) - len(shown),
+            "more": sum(score >= self.ask.min_score for score in self.scores.values()) - len(shown),
             "hidden": sum(score < self.ask.min_score for score in self.scores.values()),
             "ms": self.ms or None,
             "engine": self.ask.model,
