@@ -39,7 +39,7 @@ const studio = (() => {
     }
   }, true);
 
-  // On a phone the inputs fold once a run has begun, and unfold where one touches the bar above the results.
+  // On a phone the inputs fold once a run has begun, and unfold where one touches the bar above the results or a tab.
   let stopped = false;
   document.addEventListener('click', (event) => {
     if (event.target.closest('button.halt')) stopped = true;
@@ -48,7 +48,7 @@ const studio = (() => {
       document.body.classList.add('folded');
       if (narrow.matches) setTimeout(() => visible('.sheet, .versus')?.scrollIntoView({ block: 'start' }), 150);
     }
-    if (event.target.closest('.unfold')) document.body.classList.remove('folded');
+    if (event.target.closest('.unfold, [role=tab], .overflow-dropdown')) document.body.classList.remove('folded');
   }, true);
 
   return { go, copyLink, linked, stopping: () => stopped };

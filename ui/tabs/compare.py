@@ -20,11 +20,12 @@ _BM25 = "BM25 (bm25s)"
 def build(page: Page) -> None:
     example = examples.RERANK[0]
     with page.says(gr.Tab(say("tab_compare"), id="compare"), label="tab_compare"):
-        with gr.Row(elem_classes="inputs", equal_height=False):
-            with gr.Column(scale=5, min_width=280):
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=280, elem_classes="inputs"):
                 query = page.says(gr.Textbox(example.query, label=say("query")), label="query")
-                go = page.says(gr.Button(say("compare"), variant="primary", elem_classes="go"), value="compare")
-            with gr.Column(scale=7, min_width=280):
+                with gr.Row(elem_classes="go-bar"):
+                    go = page.says(gr.Button(say("compare"), variant="primary", elem_classes="go"), value="compare")
+            with gr.Column(scale=7, min_width=280, elem_classes="inputs"):
                 texts = page.says(
                     gr.Textbox("\n".join(example.texts), label=say("texts"), lines=5, max_lines=8), label="texts"
                 )
