@@ -4,13 +4,16 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+from tests.launch.processes_alive import wait_for
 from tests.ui.conftest import Stubbed
-from tests.ui.servers import Bench
+from tests.ui.servers import REPOSITORY, Bench
 from tests.ui.visit import TEXTS, Visit
 from ui import examples
 
@@ -30,6 +33,19 @@ COPY = """async (data) => {
 def png(color: str) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (64, 64), color).save(out, "PNG")
+    return out.getvalue()
+
+
+def film(seconds: int) -> bytes:
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=1)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for _ in range(seconds):
+            frame = av.VideoFrame.from_image(Image.new("RGB", (64, 64), "red"))  # type: ignore[no-untyped-call]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
     return out.getvalue()
 
 
@@ -117,23 +133,55 @@ def test_a_picture_can_be_removed_and_the_eleventh_is_refused(seeing: Visit, pic
     expect(seeing.items).to_have_count(2)
 
 
-def test_a_video_that_is_cut_off_is_said_to_be_and_the_others_are_ranked(
+def test_a_file_that_cannot_be_ranked_says_why_and_the_others_are(
     seeing: Visit, pictures: list[Path], tmp_path: Path
 ) -> None:
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(VIDEO.read_bytes()[:5000])
-    upload(seeing, [broken])
-    expect(thumbnails(seeing)).to_have_count(1)
+    (tmp_path / "broken.mp4").write_bytes(VIDEO.read_bytes()[:5000])
+    (tmp_path / "long.mp4").write_bytes(film(seconds=40))
     seeing.query.fill("red")
+    for name, title in (("broken.mp4", "The file cannot be read"), ("long.mp4", "The video is too long")):
+        upload(seeing, [tmp_path / name])
+        expect(thumbnails(seeing)).to_have_count(1)
+        seeing.button("Rerank").click()
+        expect(seeing.alert.locator("strong")).to_have_text(title)
+        expect(seeing.button("Rerank")).to_be_enabled()
+        seeing.page.locator("#media").get_by_role("button", name="Clear").click()
+        expect(thumbnails(seeing)).to_have_count(0)
+    upload(seeing, [tmp_path / "broken.mp4", *pictures])
+    expect(thumbnails(seeing)).to_have_count(4)
     seeing.button("Rerank").click()
-    expect(seeing.alert.locator("strong")).to_have_text("The file cannot be read")
-    upload(seeing, pictures[:1])
-    expect(thumbnails(seeing)).to_have_count(2)
-    seeing.button("Rerank").click()
-    seeing.done(2)
+    seeing.done(4)
     expect(seeing.alert).to_be_hidden()
     expect(seeing.items.first).to_contain_text("red.png")
     expect(seeing.items.last).to_contain_text("not scored")
+
+
+def test_pictures_that_all_score_near_one_half_are_warned_of(seeing: Visit, bench: Bench, pictures: list[Path]) -> None:
+    bench.engine.distort = lambda scores: [0.5] * len(scores)
+    upload(seeing, pictures)
+    expect(thumbnails(seeing)).to_have_count(3)
+    seeing.query.fill("red")
+    seeing.button("Rerank").click()
+    seeing.done(3)
+    expect(seeing.results.locator(".notes")).to_contain_text("Every image scores near 0.5")
+
+
+def test_uploads_are_removed_when_the_page_closes_and_nothing_is_written_beside_the_code(
+    seeing: Visit, pictures: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def kept() -> list[Path]:
+        return list(tmp_path_factory.getbasetemp().glob("programs*/rerank-ui-*/**/*.png"))
+
+    assert not kept()
+    upload(seeing, pictures)
+    expect(thumbnails(seeing)).to_have_count(3)
+    seeing.query.fill("red")
+    seeing.button("Rerank").click()
+    seeing.done(3)
+    assert {path.name for path in kept()} == {"red.png", "blue.png", "green.png"}
+    seeing.page.close()
+    wait_for(lambda: not kept(), "the uploads are removed")
+    assert not [*(REPOSITORY / "ui").rglob("*.pyi"), *REPOSITORY.glob(".gradio")]
 
 
 def test_without_an_engine_that_sees_the_page_says_which_to_start_and_ranks_the_texts(
