@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Dialog, Locator, Request, expect
+from playwright.sync_api import Browser, Dialog, Error, Locator, Request, expect
 
 TIMEOUT_MS = 15_000
 QUERY = "How do I reset my password?"
 TEXTS = ["Our office is closed on Sundays.", "The soup of the day is tomato.",
          "To reset your password choose Forgot password."]  # fmt: skip
+CUT = "ERR_NETWORK_CHANGED"
+FAILING = """for (const event of ['error', 'unhandledrejection'])
+  addEventListener(event, () => { window.isFailing = true; }, true);"""
+OPENED = "() => window.isFailing || document.querySelector('#engine input')?.value"
 
 
 class Visit:
@@ -33,10 +37,29 @@ class Visit:
         self.context.on("weberror", lambda event: self.faults.append(f"error: {event.error}"))
         self.page = self.context.new_page()
         self.page.on("dialog", self._spoke)
-        self.page.goto(url + fragment)
-        # What the page asks for at first must not overtake what is typed.
-        expect(self.page.locator("#engine input")).not_to_have_value("")
+        self._open(url + fragment)
         self.results = self.page.locator("#results")
+
+    def _open(self, address: str) -> None:
+        """Until the page has its engines, since what it asks for at first must not overtake what is typed.
+
+        Chromium drops whatever it loads when an interface of this machine comes or goes: then once more.
+        """
+        is_cut = list[str]()
+        self.context.add_init_script(FAILING)
+        self.page.on("requestfailed", lambda request: is_cut.append(request.failure or ""))
+        for _ in range(6):
+            is_cut.clear()
+            self.faults.clear()
+            try:
+                self.page.goto(address)
+                self.page.wait_for_function(OPENED)
+            except Error as error:
+                is_cut.append(str(error))
+            if not any(CUT in failure for failure in is_cut):
+                break
+            self.page.goto("about:blank")
+        expect(self.page.locator("#engine input")).not_to_have_value("")
 
     def close(self) -> None:
         self.context.close()
