@@ -86,6 +86,8 @@ def test_on_a_phone_nothing_is_cut_the_button_stays_and_the_inputs_fold(open_pag
         phone.tab(name)
         assert overflow() <= 0, name
         if name == "Compare":
+            phone.button("Compare").click()
+            expect(page.locator(".versus li.item").first).to_be_visible()
             assert at_the_bottom(phone.button("Compare"))
 
 
