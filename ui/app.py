@@ -58,7 +58,7 @@ def build(client: Client) -> gr.Blocks:
             language = gr.Radio(
                 list(LANGUAGES.items()),
                 value="en",
-                label="Language",
+                label="Language · 语言",
                 show_label=False,
                 container=False,
                 min_width=110,

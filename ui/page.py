@@ -55,7 +55,7 @@ class Page:
 
     async def load(self, engine: str | None, shown: dict[str, Any], language: Language) -> tuple[Any, ...]:
         """Load model: the pill tells how it goes, the list why it cannot."""
-        value = {**shown, "language": language, "fault": None}
+        value = {**shown, "language": language, "fault": None, "kept": False}
         try:
             await self.client.load(engine or "default")
         except Fault as fault:
