@@ -63,7 +63,8 @@ async function tick() {
   if (mine !== asked) return;
   draw(status);
   const listed = status.names && status.names.join('\n');
-  if (listed && names !== null && listed !== names) trigger('engines');
+  // Also where the page got no engines when it opened.
+  if (listed && names !== null && (listed !== names || !props.value?.engine)) trigger('engines');
   names = listed ?? '';
   timer = setTimeout(tick, status.state === 'loading' ? WHILE_LOADING_MS : EVERY_MS);
 }
