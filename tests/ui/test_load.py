@@ -77,6 +77,17 @@ def test_the_pills_tell_every_state_with_its_progress_and_the_memory(stubbed: St
     expect(status).to_have_text("Gateway offline")
 
 
+def test_a_page_opened_before_its_gateway_finds_the_engines_when_that_is_there(stubbed: Stubbed, bench: Bench) -> None:
+    bench.lead(None)
+    visit = stubbed(ready=False)
+    expect(visit.page.locator("#state [role=status]")).to_have_text("Gateway offline")
+    expect(visit.page.locator("#engine input")).to_have_value("")
+    bench.mend()
+    visit.look_again()
+    expect(visit.page.locator("#engine input")).to_have_value("stub-cross-encoder")
+    visit.run()
+
+
 def test_an_engine_that_nobody_here_can_load_says_so(stubbed: Stubbed, bench: Bench) -> None:
     visit = stubbed()
     bench.stop_engine()

@@ -20,7 +20,9 @@ OPENED = "() => window.isFailing || document.querySelector('#engine input')?.val
 class Visit:
     """One page in a context of its own. `faults`: what a page must never do."""
 
-    def __init__(self, browser: Browser, url: str, *, width: int = 1440, fragment: str = "", **options: Any) -> None:
+    def __init__(
+        self, browser: Browser, url: str, *, width: int = 1440, fragment: str = "", ready: bool = True, **options: Any
+    ) -> None:
         self.url, self.faults = url, list[str]()
         self.context = browser.new_context(
             **{
@@ -37,7 +39,10 @@ class Visit:
         self.context.on("weberror", lambda event: self.faults.append(f"error: {event.error}"))
         self.page = self.context.new_page()
         self.page.on("dialog", self._spoke)
-        self._open(url + fragment)
+        if ready:
+            self._open(url + fragment)
+        else:
+            self.page.goto(url)
         self.results = self.page.locator("#results")
 
     def _open(self, address: str) -> None:
