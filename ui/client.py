@@ -16,9 +16,11 @@ Content = str | dict[str, Any]
 
 _STATUS_TIMEOUT_S = 3.0
 _BY_STATUS = {
-    401: "unauthorized", 403: "unauthorized", 404: "no_model", 413: "too_large", 429: "busy", 503: "not_loaded",
+    401: "unauthorized", 403: "unauthorized", 404: "no_model", 413: "too_large", 429: "busy", 503: "no_engine",
     504: "timeout",
 }  # fmt: skip
+# A 503 whose message holds the words: what the launcher can do something about.
+_NOT_LOADED = {"is not loaded": "not_loaded", "being loaded": "not_loaded", "could not be loaded": "not_loaded"}
 # A 400 whose message holds the words: the kinds of files that a person can do something about.
 _BY_WORDS = {
     "text only": "no_vision",
@@ -118,8 +120,8 @@ def _explained() -> Iterator[None]:
 
 def _fault(status: int, detail: str) -> Fault:
     key = _BY_STATUS.get(status, "failed" if status >= 500 else "refused")
-    if status == 400:
-        key = next((key for words, key in _BY_WORDS.items() if words in detail), key)
+    known = {400: _BY_WORDS, 503: _NOT_LOADED}.get(status, {})
+    key = next((key for words, key in known.items() if words in detail), key)
     return Fault(key, detail or str(status), load=key == "not_loaded")
 
 

@@ -118,6 +118,8 @@ FAULTS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
                   ("For images and videos start one that sees: rerank up Qwen3-VL-Reranker-2B (needs a GPU).",
                    "图片和视频需要视觉引擎：rerank up Qwen3-VL-Reranker-2B（需要 GPU）。")),
     "not_loaded": (("The model is not loaded", "模型未加载"), ("Load it, then try again.", "请先加载，再重试。")),
+    "no_engine": (("The engine does not answer", "引擎没有响应"),
+                  ("It may be starting or restarting: try again in a moment.", "可能正在启动或重启，请稍后重试。")),
     "busy": (("The gateway is busy", "网关繁忙"), ("Try again in a moment.", "请稍后重试。")),
     "queue_full": (("Too many people are waiting", "排队已满"), ("Try again in a moment.", "请稍后重试。")),
     "failed": (("The gateway failed", "网关出错"), ("Try again; its log says why.", "请重试；原因见网关日志。")),

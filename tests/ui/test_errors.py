@@ -35,9 +35,9 @@ def gone(bench: Bench) -> None:
 BROKEN = {
     no_key: "The gateway asks for a key",
     full: "The gateway is busy",
-    broken: "The model is not loaded",
+    broken: "The engine does not answer",
     nonsense: "The gateway failed",
-    offline: "The model is not loaded",
+    offline: "The engine does not answer",
     gone: "The gateway cannot be reached",
 }
 
