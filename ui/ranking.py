@@ -199,7 +199,8 @@ async def _score_all(client: Client, board: Board) -> None:
 
     texts = [index for index, item in enumerate(ask.items) if item.kind == "text"]
     files = [index for index, item in enumerate(ask.items) if item.kind != "text"]
-    size = max(LEAST_PART, -(-len(texts) // TEXT_PARTS))
+    # A query of files goes along with every part, so then there is only one.
+    size = max(LEAST_PART, -(-len(texts) // (TEXT_PARTS if isinstance(ask.query, str) else 1)))
     parts = [texts[start : start + size] for start in range(0, len(texts), size)]
     await _together([*map(score, parts), *map(score_file, files)])
 
