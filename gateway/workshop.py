@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gateway import pictures, videos
 from gateway.domain import Blob
 
-# Each may hold a decoded picture of 64 megapixels.
+# At once; the largest pictures and videos wait for one another in their modules.
 WORKERS = 4
 KEPT_BYTES = 192 * 1024 * 1024
 MIN_PIXELS = 4 * 32 * 32
