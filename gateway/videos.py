@@ -84,7 +84,9 @@ def prepare(data: bytes, *, fps: float, max_frames: int, max_seconds: float, max
     """Raises BadMedia: not a video, cut off, too long, too large."""
     deadline_s = time.monotonic() + MAX_DECODE_S
     with _translated(data):
-        index = _indexed(data, max_seconds)
+        _check_claims(data)
+        with _opened(data) as container:
+            index = _indexed(container, max_seconds)
         rate, ticks = _chosen(index, min(fps, MAX_FPS), max_frames)
         limit = min(max_pixels or MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_CLIP // len(ticks))
         wanted = _Wanted(frozenset(ticks), max(limit, MIN_PIXELS_PER_FRAME), deadline_s)
@@ -115,8 +117,8 @@ def plain(width: int, height: int, *, frames: int, fps: float) -> Clip:
     return Clip(avi, tuple(float(place / rate) for place in range(frames)), width, height)
 
 
-@contextmanager
-def _opened(data: bytes) -> Iterator[av.container.InputContainer]:
+def _check_claims(data: bytes) -> None:
+    """Once, before any demuxer makes room for what the file says it holds."""
     kind = what(data)
     demuxer = DEMUXERS.get(kind)
     if demuxer is None:
@@ -125,6 +127,11 @@ def _opened(data: bytes) -> Iterator[av.container.InputContainer]:
         raise BadMedia(f"claims to have over {MAX_SAMPLES} frames or samples of sound")
     if not (boxes.mp4_is_whole(data) if demuxer == "mov" else boxes.webm_is_whole(data)):
         raise BadMedia(f"the video ({kind}) is cut off")
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[av.container.InputContainer]:
+    demuxer = DEMUXERS[what(data)]
     with av.open(io.BytesIO(data), "r", format=demuxer, metadata_errors="ignore", options=OPTIONS) as container:
         if not container.streams.video:
             raise BadMedia("there is no video in it")
@@ -137,13 +144,8 @@ def _opened(data: bytes) -> Iterator[av.container.InputContainer]:
         yield container
 
 
-def _indexed(data: bytes, max_seconds: float) -> _Index:
+def _indexed(container: av.container.InputContainer, max_seconds: float) -> _Index:
     """A pass over the packets, none decoded: a minute of video takes some ms."""
-    with _opened(data) as container:
-        return _indexed_packets(container, max_seconds)
-
-
-def _indexed_packets(container: av.container.InputContainer, max_seconds: float) -> _Index:
     stream = container.streams.video[0]
     tick_s = stream.time_base or Fraction(1, 1000)
     most = int(max_seconds * MAX_FRAMES_PER_S) + 1
