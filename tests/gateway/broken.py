@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from tests.gateway.made import heic, png, tiff
-from tests.gateway.test_videos import BOMBS, WHOLE, film
+from tests.gateway.made import film, heic, png, tiff
+from tests.gateway.test_videos import BOMBS, WHOLE
 
 
 class Broken(NamedTuple):

@@ -1,9 +1,11 @@
-"""Pictures made byte by byte, where no library writes what a test needs."""
+"""Pictures made byte by byte, where no library writes what a test needs, and videos of numbered frames."""
 
+import io
 import struct
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import av
 from PIL import Image
@@ -93,3 +95,63 @@ TIFF_TAGS = {
     "tile": 324,
     "tile_bytes": 325,
 }
+
+SIDE = 64
+RATE = 10
+BITS = 8
+SETTINGS = {
+    "libx264": {"preset": "veryfast"},
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none"},
+    "libsvtav1": {"preset": "12", "svtav1-params": "lp=1"},
+    "libvpx-vp9": {"cpu-used": "8", "deadline": "realtime"},
+    "libvpx": {"cpu-used": "8", "deadline": "realtime"},
+}
+
+
+def numbered(number: int) -> Image.Image:
+    """A picture that any codec leaves readable: the number's bits as bars, the lowest first."""
+    image = Image.new("RGB", (SIDE, SIDE))
+    for bit in range(BITS):
+        image.paste("white" if number >> bit & 1 else "black", (bit * 8, 0, bit * 8 + 8, SIDE))
+    return image
+
+
+def film(
+    images: Sequence[Image.Image] | int = 40,
+    *,
+    codec: str = "libx264",
+    kind: str = "mp4",
+    rate: int = RATE,
+    times_ms: Sequence[int] = (),
+    sound: str = "",
+    muxer: dict[str, str] | None = None,
+    options: dict[str, str] | None = None,
+) -> bytes:
+    """So many numbered frames, or these; times_ms: when each is shown, where that is not every 1 / rate s."""
+    images = [numbered(place) for place in range(images)] if isinstance(images, int) else images
+    out = io.BytesIO()
+    with av.open(out, "w", format=kind, options=muxer or {}) as container:
+        stream: Any = None
+        if images:
+            settings = SETTINGS.get(codec, {}) | (options or {})
+            stream = container.add_stream(codec, rate=rate, options=settings)
+            stream.width, stream.height = images[0].size
+            stream.pix_fmt = {"mjpeg": "yuvj420p", "prores_ks": "yuv422p10le"}.get(codec, "yuv420p")
+            stream.codec_context.thread_count = 1
+            if times_ms:
+                stream.codec_context.time_base = Fraction(1, 1000)
+        voice: Any = container.add_stream(sound, rate=48000, layout="mono") if sound else None
+        for place, image in enumerate(images):
+            frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]
+            frame.pts = times_ms[place] if times_ms else place
+            frame.time_base = Fraction(1, 1000 if times_ms else rate)
+            container.mux(stream.encode(frame))
+        for place in range(50 if voice else 0):
+            samples = av.AudioFrame(format=voice.format.name, layout="mono", samples=voice.frame_size or 960)
+            for plane in samples.planes:
+                plane.update(bytes(plane.buffer_size))
+            samples.sample_rate, samples.pts = 48000, place * samples.samples
+            container.mux(voice.encode(samples))
+        for one in filter(None, (stream, voice)):
+            container.mux(one.encode())
+    return out.getvalue()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import httpx
 import pytest
 from PIL import Image
@@ -15,6 +14,7 @@ from PIL import Image
 from gateway import pictures, videos
 from tests.gateway.asking import ASK, indices, message_of, scores
 from tests.gateway.conftest import Serve
+from tests.gateway.made import film
 from tests.gateway.tokenizer import qwen_like, save
 from tests.stub_engine import StubEngine, failure
 
@@ -39,20 +39,8 @@ def picture(color: str = "red", size: tuple[int, int] = (64, 64), kind: str = "P
     return base64.b64encode(out.getvalue()).decode()
 
 
-def film(*, seconds: int = 4, rate: int = 10) -> str:
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=rate)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv420p"
-        for _ in range(seconds * rate):
-            image = Image.new("RGB", (64, 64), "black")
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))  # type: ignore[no-untyped-call]
-        container.mux(stream.encode())
-    return base64.b64encode(out.getvalue()).decode()
-
-
-RED, BLUE, VIDEO = picture(), picture("blue"), film()
+RED, BLUE = picture(), picture("blue")
+VIDEO = base64.b64encode(film([Image.new("RGB", (64, 64), "black")] * 40)).decode()
 RED_URL, VIDEO_URL = f"data:image/png;base64,{RED}", f"data:video/mp4;base64,{VIDEO}"
 SEEN_RED, SEEN_BLUE, SEEN_VIDEO = "64x64 red", "64x64 blue", "4 frames 64x64 many colors"
 

@@ -3,15 +3,14 @@
 import base64
 import io
 from pathlib import Path
-from typing import Any
 
-import av
 import httpx
 import pytest
 from PIL import Image
 
 from tests.gateway.asking import message_of
 from tests.gateway.conftest import Serve
+from tests.gateway.made import film
 from tests.gateway.tokenizer import qwen_like, save
 
 
@@ -33,17 +32,10 @@ def picture(width: int, height: int) -> str:
     return data_url("image/png", out.getvalue())
 
 
-def film(seconds: int) -> str:
-    """Red for the first second, then blue."""
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=8)
-        stream.width, stream.height, stream.pix_fmt = 640, 320, "yuv420p"
-        for place in range(8 * seconds):
-            image = Image.new("RGB", (640, 320), "red" if place < 8 else "blue")
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))  # type: ignore[no-untyped-call]
-        container.mux(stream.encode())
-    return data_url("video/mp4", out.getvalue())
+def red_then_blue(seconds: int) -> str:
+    """Red for the first second."""
+    images = [Image.new("RGB", (640, 320), "red" if place < 8 else "blue") for place in range(8 * seconds)]
+    return data_url("video/mp4", film(images, rate=8))
 
 
 def opened(url: str) -> Image.Image:
@@ -62,7 +54,7 @@ async def asked(client: httpx.AsyncClient, **body: object) -> httpx.Response:
 
 
 async def test_a_video_is_shown_frame_by_frame_at_the_times_the_model_is_told(client: httpx.AsyncClient) -> None:
-    body = (await asked(client, video=film(3), fps=2)).json()
+    body = (await asked(client, video=red_then_blue(3), fps=2)).json()
     assert (body["width"], body["height"]) == (640, 320)
     assert [frame["seconds"] for frame in body["frames"]] == [0, 0.5, 1, 1.5, 2, 2.5]
     images = [opened(frame["image"]) for frame in body["frames"]]

@@ -4,13 +4,12 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import av
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+from tests.gateway.made import film
 from tests.launch.processes_alive import wait_for
 from tests.ui.conftest import Stubbed
 from tests.ui.servers import REPOSITORY, Bench
@@ -33,19 +32,6 @@ COPY = """async (data) => {
 def png(color: str) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (64, 64), color).save(out, "PNG")
-    return out.getvalue()
-
-
-def film(seconds: int) -> bytes:
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=1)
-        stream.width = stream.height = 64
-        stream.pix_fmt = "yuv420p"
-        for _ in range(seconds):
-            frame = av.VideoFrame.from_image(Image.new("RGB", (64, 64), "red"))  # type: ignore[no-untyped-call]
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
     return out.getvalue()
 
 
@@ -137,7 +123,7 @@ def test_a_file_that_cannot_be_ranked_says_why_and_the_others_are(
     seeing: Visit, pictures: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "broken.mp4").write_bytes(VIDEO.read_bytes()[:5000])
-    (tmp_path / "long.mp4").write_bytes(film(seconds=40))
+    (tmp_path / "long.mp4").write_bytes(film(40, rate=1))
     seeing.query.fill("red")
     for name, title in (("broken.mp4", "The file cannot be read"), ("long.mp4", "The video is too long")):
         upload(seeing, [tmp_path / name])
