@@ -70,7 +70,7 @@ function drawHead() {
   draw(histogram, bins, () => bins.map((count) => bar((100 * count) / Math.max(...bins))));
 
   const summary = scores.length ? say('summary', results.length + more, highest(scores).toFixed(2)) : '';
-  const said = { loading: say('working'), queued: queued(), stopped: say('stopped'), ready: summary };
+  const said = { loading: say('working'), stopped: say('stopped'), ready: summary };
   draw(status, fault ? '' : (said[state] ?? ''), (text) => [text]);
 
   progress.hidden = state !== 'loading' || Boolean(fault) || scored >= total;
@@ -107,7 +107,6 @@ function drawNotes() {
   const { state, fault, flat, kept, results } = shown;
   const texts = [
     ['warning', flat && say('flat')],
-    ['', state === 'queued' && !fault && queued()],
     ['', state === 'stopped' && !fault && say('stopped')],
     ['plain', kept && results.length && say('kept')],
   ].filter(([, text]) => text);
@@ -176,9 +175,9 @@ function drawRow(row, data, full) {
   row.item.dataset.kind = data.kind;
   row.item.dataset.rank = data.rank ?? '';
   draw(row.rank, [data.rank, language], () => [data.rank ? say('rank', data.rank) : '–']);
-  draw(row.tile, [data.kind, data.thumb, data.seconds], () => tile(data));
+  draw(row.tile, [data.kind, data.thumb], () => tile(data));
   draw(row.button, [data.text, data.name, data.spans, language], () => [node('span', 'lines', {}, ...excerpt(data))]);
-  draw(row.meta, [data.kind, data.moved, data.rank, data.note, data.name, language], () => meta(data));
+  draw(row.meta, [data.kind, data.moved, data.rank, data.name, language], () => meta(data));
   draw(row.score, [data.score, data.failed, full, language], () => score(data, full));
   drawDetail(row);
 }
@@ -201,8 +200,8 @@ function drawDetail({ key, item, button, detail, media, strip, text, data }) {
 
 function drawRest() {
   const { state, fault, results, total, more, hidden } = shown;
-  const blanks = fault ? 0 : { loading: Math.min(PLACEHOLDERS, total || PLACEHOLDERS), queued: PLACEHOLDERS }[state];
-  const missing = Math.max(0, (blanks ?? 0) - results.length);
+  const blanks = state === 'loading' && !fault ? Math.min(PLACEHOLDERS, total || PLACEHOLDERS) : 0;
+  const missing = Math.max(0, blanks - results.length);
   draw(waiting, missing, () => Array.from({ length: missing }, placeholder));
   waiting.hidden = !missing;
 
@@ -228,21 +227,20 @@ function draw(place, data, fill) {
   place.replaceChildren(...fill(data).filter(Boolean));
 }
 
-function tile({ kind, thumb, seconds }) {
+function tile({ kind, thumb }) {
   const glyph = node('span', 'glyph', { 'aria-hidden': 'true' }, GLYPHS[kind]);
   const url = source(thumb);
-  const length = seconds == null ? '' : ` ${clock(Math.round(seconds))}`;
-  const badge = kind === 'video' && url && node('span', 'badge', {}, `▶${length}`);
+  const badge = kind === 'video' && url && node('span', 'badge', {}, '▶');
   return [url ? image(url, '', glyph) : glyph, badge];
 }
 
-function meta({ kind, moved, rank, note, name, text }) {
+function meta({ kind, moved, rank, name, text }) {
   const parts = [node('span', '', {}, say(kind)), text && name && node('span', 'name', {}, name)];
   if (moved != null) {
     const [look, sign] = moved > 0 ? ['up', `▲ ${moved}`] : moved < 0 ? ['down', `▼ ${-moved}`] : ['same', '='];
     parts.push(describe(node('span', `moved ${look}`, { role: 'img' }, sign), say('was', rank + moved)));
   }
-  return [...parts, note && node('span', '', {}, note)].filter(Boolean);
+  return parts.filter(Boolean);
 }
 
 function score(data, full) {
@@ -386,10 +384,6 @@ async function copy(text) {
 
 function say(key, ...values) {
   return (table.words[key] ?? key).replace(/\{(\d)\}/g, (whole, place) => values[place] ?? '');
-}
-
-function queued() {
-  return shown.ahead == null ? say('queued_somewhere') : say('queued', shown.ahead);
 }
 
 function isScored(row) {

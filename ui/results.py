@@ -38,9 +38,7 @@ class Row(TypedDict, total=False):
     moved: int | None
     thumb: str
     source: str
-    seconds: float | None
     frames: list[Frame]
-    note: str
     failed: str
 
 
@@ -53,19 +51,16 @@ class Fault(TypedDict):
 
 
 class Shown(TypedDict, total=False):
-    """`kept` results are an earlier run's. `more` rows are not in `results`, `hidden` ones below the score asked for;
-    `ahead` requests wait before ours.
-    """
+    """`kept` results are an earlier run's; `more` rows are not in `results`, `hidden` ones score too low."""
 
     language: texts.Language
-    state: Literal["empty", "queued", "loading", "ready", "stopped"]
+    state: Literal["empty", "loading", "ready", "stopped"]
     title: str
     results: list[Row]
     scored: int
     total: int
     more: int
     hidden: int
-    ahead: int
     ms: float | None
     engine: str
     fault: Fault | None

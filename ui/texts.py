@@ -67,8 +67,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "relevance": ("relevance {0}", "相关度 {0}"),
     "more": ("and {0} more; all of them are in the exports", "还有 {0} 条；导出文件中包含全部"),
     "working": ("Scoring…", "正在打分…"),
-    "queued": ("Waiting: {0} before you", "排队中：前面还有 {0} 个"),
-    "queued_somewhere": ("Waiting for a place", "正在排队"),
     "stopped": ("Stopped", "已停止"),
     "retry": ("Try again", "重试"),
     "hidden": ("{0} below the lowest score you asked for", "另有 {0} 条低于所设的最低分"),
