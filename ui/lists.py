@@ -13,9 +13,10 @@ log = logging.getLogger("ui")
 
 
 class Shown(NamedTuple):
-    """What the list shows, and, once it is whole, what can be exported."""
+    """What the list shows, whether more is to come, and, once it is whole, what can be exported."""
 
     value: dict[str, Any]
+    is_last: bool = False
     board: Board | None = None
 
 
@@ -24,17 +25,16 @@ async def shown(
 ) -> AsyncIterator[Shown]:
     """Ends with a whole list, or with the previous one and above it what went wrong."""
     yield Shown({"language": language, "state": "loading"})
-    board = None
     try:
-        async for board in live(client, ask_of()):
+        board = Board(ask_of())
+        async for _ in live(client, board):
             yield Shown(board.value("loading", language))
-        if board:
-            yield Shown(board.value("ready", language), board)
+        yield Shown(board.value("ready", language), is_last=True, board=board)
     except Fault as fault:
-        yield Shown(failed(fault, previous, language))
+        yield Shown(failed(fault, previous, language), is_last=True)
     except Exception:
         log.exception("a run failed")
-        yield Shown(failed(Fault("unexpected"), previous, language))
+        yield Shown(failed(Fault("unexpected"), previous, language), is_last=True)
 
 
 def failed(fault: Fault, previous: dict[str, Any], language: Language) -> dict[str, Any]:

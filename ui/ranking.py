@@ -69,17 +69,18 @@ class Board:
         """Best first; ties keep the order given."""
         return sorted(self.scores, key=lambda index: (-self.scores[index], index))
 
-    @property
-    def shown(self) -> list[int]:
-        """The rows within the limits asked for."""
-        best = self.order[: min(self.ask.top_n, MAX_ROWS)]
+    def within(self, order: Sequence[int]) -> list[int]:
+        """The rows that are shown of an order: those within the limits asked for."""
+        best = order[: min(self.ask.top_n, MAX_ROWS)]
         return [index for index in best if self.scores[index] >= self.ask.min_score]
 
     def value(self, state: str, language: Language) -> dict[str, Any]:
         """As the results list reads it."""
-        order, shown = self.order, self.shown
+        order = self.order
+        shown = self.within(order)
         rank_of = {index: rank for rank, index in enumerate(order, 1)}
         last = len(order) + 1
+        reaching = sum(score >= self.ask.min_score for score in self.scores.values())
         return {
             "language": language,
             "state": state,
@@ -87,8 +88,8 @@ class Board:
             + [self._row(index, last + place, language) for place, index in enumerate(sorted(self.failed))],
             "scored": len(self.scores) + len(self.failed),
             "total": len(self.ask.items),
-            "more": sum(score >= self.ask.min_score for score in self.scores.values()) - len(shown),
-            "hidden": sum(score < self.ask.min_score for score in self.scores.values()),
+            "more": reaching - len(shown),
+            "hidden": len(order) - reaching,
             "ms": self.ms or None,
             "engine": self.ask.model,
             "fault": self.fault.shown() if self.fault else None,
@@ -146,20 +147,19 @@ class Board:
         return title(fault.key, language) if fault.key == "no_vision" else fault.detail
 
 
-async def live(client: Client, ask: Ask) -> AsyncIterator[Board]:
-    """The board each time it is worth drawing; what it is given last is whole.
+async def live(client: Client, board: Board) -> AsyncIterator[None]:
+    """Fills the board, and says each time that it is worth drawing; at the end it is whole.
 
     Leaving early ends every call under way. Raises Fault for what concerns more than one file.
     """
-    board, started_s = Board(ask), time.perf_counter()
+    started_s = time.perf_counter()
     async for _ in _drawn(_score_all(client, board), board):
         board.ms = (time.perf_counter() - started_s) * 1000
-        yield board
+        yield
     if board.failed and not board.scores and board.fault is None:
         raise board.failed[min(board.failed)]
     async for _ in _drawn(_look_closer(client, board), board):
-        yield board
-    yield board
+        yield
 
 
 async def _drawn(work: Coroutine[Any, Any, None], board: Board) -> AsyncIterator[None]:
@@ -207,9 +207,9 @@ async def _score_all(client: Client, board: Board) -> None:
 
 async def _look_closer(client: Client, board: Board) -> None:
     """Where the best texts are relevant, and what the model saw of videos; a list without them is still a list."""
-    ask = board.ask
-    texts = [index for index in board.shown if ask.items[index].kind == "text"][:MAX_MARKED]
-    videos = [index for index in board.shown if ask.items[index].kind == "video"]
+    ask, shown = board.ask, board.within(board.order)
+    texts = [index for index in shown if ask.items[index].kind == "text"][:MAX_MARKED]
+    videos = [index for index in shown if ask.items[index].kind == "video"]
 
     async def mark() -> None:
         documents: list[Content] = [ask.items[index].text for index in texts]

@@ -49,9 +49,8 @@ def build(page: Page) -> None:
                 raise Fault("no_candidates")
             return Ask(engine or "default", query.strip(), items)
 
-        async for value, _ in shown(page.client, ask, previous, language):
-            yield value, value, OFF, ON
-        yield value, value, ON, OFF
+        async for value, is_last, _ in shown(page.client, ask, previous, language):
+            yield value, value, *((ON, OFF) if is_last else (OFF, ON))
 
     page.runs(
         run,

@@ -74,10 +74,14 @@ def build(page: Page) -> Inputs:
         def ask() -> Ask:
             return Ask(engine or "default", query_of(box), items_of(texts, files), instruction, top_n, min_score)
 
-        async for now in shown(page.client, ask, previous, language):
-            yield now.value, now.value, OFF, ON, OFF, OFF
-        kept = ON if now.value.get("results") else OFF
-        yield now.value, now.value, ON, OFF, *(_files(now.board, as_json) if now.board else (kept, kept))
+        async for value, is_last, board in shown(page.client, ask, previous, language):
+            if not is_last:
+                yield value, value, OFF, ON, OFF, OFF
+            elif board:
+                yield value, value, ON, OFF, *_files(board, as_json)
+            else:
+                kept = ON if value.get("results") else OFF
+                yield value, value, ON, OFF, kept, kept
 
     page.runs(
         run,
