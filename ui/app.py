@@ -7,7 +7,6 @@ import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
 from ui.client import Client
-from ui.faults import Fault
 from ui.page import QUICK, Page
 from ui.status import pills
 from ui.tabs import code, compare, products, rerank
@@ -80,7 +79,7 @@ def build(client: Client) -> gr.Blocks:
         linked = [inputs.query, inputs.texts, inputs.instruction]
         blocks.load(rerank.from_link, inputs.texts, linked, js="() => [studio.linked()]", **QUICK)
         for happens in (blocks.load, status.engines):
-            happens(_Engines(client).choices, engine, engine, **QUICK)
+            happens(page.choices, engine, engine, **QUICK)
         page.speak()
 
         def closed(request: gr.Request) -> None:
@@ -106,18 +105,3 @@ def _look_at(language: str, engine: str | None) -> dict[str, Any]:
 def _language_of(request: gr.Request) -> str:
     """The browser's first language, if it is one of ours."""
     return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
-
-
-class _Engines:
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def choices(self, chosen: str | None) -> Any:
-        """The gateway's engines to choose from; the chosen one stays, and at first it is the default."""
-        try:
-            engines = (await self._client.engines())["engines"]
-        except Fault:
-            return gr.update()
-        names = [one["name"] for one in engines]
-        default = next((one["name"] for one in engines if one["default"]), None)
-        return gr.update(choices=names, value=chosen if chosen in names else default)

@@ -42,6 +42,24 @@ class Page:
         self.said.append((component, pairs))
         return component
 
+    def start_and_stop(self, word: str) -> tuple[gr.Button, gr.Button]:
+        """The bar of a tab's run, at the bottom of a phone."""
+        with gr.Row(elem_classes="go-bar"):
+            start = self.says(gr.Button(say(word), variant="primary", elem_classes="go"), value=word)
+            stop = self.says(
+                gr.Button(say("stop"), scale=0, min_width=84, interactive=False, elem_classes="halt"), value="stop"
+            )
+        return start, stop
+
+    def unfolds(self) -> None:
+        """The bar above results that brings the inputs back on a phone."""
+        self.says(gr.Button(say("inputs"), elem_classes="unfold"), value="inputs")
+
+    def chip(self, label: tuple[str, str]) -> gr.Button:
+        """The button of an example."""
+        button: gr.Button = self.says(gr.Button(label[0], size="sm", min_width=0), value=label)
+        return button
+
     def results(self, **kwargs: Any) -> tuple[gr.HTML, gr.State]:
         """A list whose button loads the model, and the state that holds what it shows."""
         # Where Gradio tells how many wait before a run.
@@ -61,6 +79,16 @@ class Page:
         except Fault as fault:
             value = failed(fault, shown, language)
         return value, value, {"language": language, "engine": engine}
+
+    async def choices(self, chosen: str | None) -> Any:
+        """The gateway's engines to choose from; the chosen one stays, and at first it is the default."""
+        try:
+            engines = (await self.client.engines())["engines"]
+        except Fault:
+            return gr.update()
+        names = [one["name"] for one in engines]
+        default = next((one["name"] for one in engines if one["default"]), None)
+        return gr.update(choices=names, value=chosen if chosen in names else default)
 
     def runs(
         self,

@@ -29,7 +29,7 @@ def build(page: Page) -> None:
                 texts = page.says(
                     gr.Textbox("\n".join(example.texts), label=say("texts"), lines=5, max_lines=8), label="texts"
                 )
-        page.says(gr.Button(say("inputs"), elem_classes="unfold"), value="inputs")
+        page.unfolds()
         with gr.Row(elem_classes="versus", equal_height=False):
             with gr.Column(scale=8, min_width=280):
                 words, words_shown = page.results(elem_classes="compared")

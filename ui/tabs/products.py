@@ -22,17 +22,12 @@ def build(page: Page) -> None:
         with gr.Column(scale=4, min_width=280, elem_classes="inputs"):
             query = page.says(gr.Textbox(first_query, label=say("product_query")), label="product_query")
             pasted = page.says(gr.Textbox(first_list, label=say("products"), lines=12, max_lines=20), label="products")
-            with gr.Row(elem_classes="go-bar"):
-                go = page.says(gr.Button(say("search"), variant="primary", elem_classes="go"), value="search")
-                stop = page.says(
-                    gr.Button(say("stop"), scale=0, min_width=84, interactive=False, elem_classes="halt"), value="stop"
-                )
+            go, stop = page.start_and_stop("search")
             with gr.Row(elem_classes="chips"):
                 for label, *filled in examples.PRODUCTS:
-                    chip = page.says(gr.Button(label[0], size="sm", min_width=0), value=label)
-                    chip.click(partial(tuple, filled), None, [query, pasted], **QUICK)
+                    page.chip(label).click(partial(tuple, filled), None, [query, pasted], **QUICK)
         with gr.Column(scale=7, min_width=290, elem_classes="sheet"):
-            page.says(gr.Button(say("inputs"), elem_classes="unfold"), value="inputs")
+            page.unfolds()
             results, current = page.results(elem_id="product-results")
 
     async def run(

@@ -35,25 +35,18 @@ def build(page: Page) -> Inputs:
     with page.says(gr.Tab(say("tab_rerank"), id="rerank"), label="tab_rerank"), gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=280, elem_classes="inputs"):
             query = _query(page)
-            with gr.Row(elem_classes="go-bar"):
-                go = page.says(gr.Button(say("rerank"), variant="primary", elem_classes="go"), value="rerank")
-                stop = page.says(
-                    gr.Button(say("stop"), scale=0, min_width=84, interactive=False, elem_classes="halt"), value="stop"
-                )
+            go, stop = page.start_and_stop("rerank")
             with page.says(gr.Accordion(say("options"), open=False), label="options"):
                 instruction = page.says(gr.Textbox(label=say("instruction"), lines=2), label="instruction")
                 top_n = page.says(gr.Slider(1, MAX_ROWS, 50, step=1, label=say("top_n")), label="top_n")
                 min_score = page.says(gr.Slider(0, 1, 0, step=0.05, label=say("min_score")), label="min_score")
             page.says(gr.HTML(say("examples"), padding=False, elem_classes="caption"), value="examples")
             with gr.Row(elem_classes="chips"):
-                chips = [
-                    page.says(gr.Button(example.label[0], size="sm", min_width=0), value=example.label)
-                    for example in examples.RERANK
-                ]
+                chips = [page.chip(example.label) for example in examples.RERANK]
         with gr.Column(scale=5, min_width=280, elem_classes="inputs"):
             texts, media, counter = _candidates(page)
         with gr.Column(scale=7, min_width=290, elem_classes="sheet"):
-            page.says(gr.Button(say("inputs"), elem_classes="unfold"), value="inputs")
+            page.unfolds()
             with gr.Row(elem_classes="exports"):
                 as_json = page.says(gr.DownloadButton(say("json"), size="sm", interactive=False), label="json")
                 as_csv = page.says(gr.DownloadButton(say("csv"), size="sm", interactive=False), label="csv")
