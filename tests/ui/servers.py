@@ -76,10 +76,10 @@ def program(folder: Path, *words: str, **environment: str) -> Iterator[Program]:
 
 
 @contextlib.contextmanager
-def studio(folder: Path, gateway: str) -> Iterator[str]:
+def studio(folder: Path, gateway: str, *words: str) -> Iterator[str]:
     """The URL of a studio in front of that gateway; it may answer a little later."""
     port = free_port()
-    with program(folder, "ui", "--gateway", gateway, "--api-key", "right-key", "--port", str(port)):
+    with program(folder, "ui", "--gateway", gateway, "--api-key", "right-key", "--port", str(port), *words):
         yield f"http://127.0.0.1:{port}"
 
 

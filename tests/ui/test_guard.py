@@ -8,20 +8,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from launch.engine import free_port
 from tests.launch.processes_alive import wait_for
-from tests.ui.servers import answers, program
+from tests.ui.servers import answers, studio
 
 BIG = 9 * 2**20
+NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A studio before a gateway that is not there."""
-    url = f"http://127.0.0.1:{free_port()}"
-    port = url.rpartition(":")[2]
-    words = ("--gateway", "http://127.0.0.1:9", "--port", port, "--name", "studio.example")
-    with program(tmp_path_factory.mktemp("guard"), "ui", *words):
+    with studio(tmp_path_factory.mktemp("guard"), NOBODY, "--name", "studio.example") as url:
         wait_for(lambda: answers(url), "the studio", 60)
         yield url
 
@@ -104,9 +101,7 @@ def test_every_answer_keeps_the_page_to_itself(url: str) -> None:
 
 
 def test_when_it_ends_no_upload_is_left(tmp_path: Path) -> None:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with program(tmp_path, "ui", "--gateway", "http://127.0.0.1:9", "--port", str(port)):
+    with studio(tmp_path, NOBODY) as url:
         wait_for(lambda: answers(url), "the studio", 60)
         (kept,) = httpx.post(f"{url}/gradio_api/upload", files={"files": ("a.png", b"a picture")}).json()
         assert Path(kept).read_bytes() == b"a picture"
