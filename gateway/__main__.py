@@ -15,8 +15,7 @@ from starlette.routing import Router
 from uvicorn.supervisors import Multiprocess
 
 from gateway import app
-from gateway.auth import is_loopback
-from gateway.settings import Settings, SettingsError, load
+from gateway.settings import Settings, SettingsError, is_loopback, load
 
 # How long requests under way may take to finish after SIGTERM, and how long a quiet connection is kept.
 DRAIN_S = 30

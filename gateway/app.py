@@ -7,16 +7,16 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from starlette.routing import Router
 
-from gateway.auth import Auth
 from gateway.caches import Cache, cache_of
-from gateway.endpoint import Endpoint
-from gateway.engines import Doctor, Fleet, VllmEngine
-from gateway.media import Media
-from gateway.metrics import Metrics
+from gateway.engines import EngineStatus, Readiness, VllmEngine
+from gateway.http.app import Endpoint
+from gateway.http.auth import Auth
+from gateway.media.loader import Media
+from gateway.media.preprocess import Preprocessor
 from gateway.rerank import Model, Models
-from gateway.scorer import Scorer
+from gateway.scoring.scorer import Scorer
 from gateway.settings import ModelSettings, Settings, SettingsError
-from gateway.workshop import Workshop
+from gateway.telemetry.metrics import Metrics
 
 
 def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | None = None) -> Router:
@@ -25,7 +25,7 @@ def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | 
     # Each scorer bounds its own calls, so the pool needs no limit.
     transport = AiohttpTransport(limits=httpx.Limits(max_connections=None))
     cache = cache_of(settings.cache)
-    workshop = Workshop()
+    workshop = Preprocessor()
     media = media or Media(settings.media)
     models = {
         name: _model(name, model, settings, transport, workshop, cache) for name, model in settings.models.items()
@@ -38,8 +38,8 @@ def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | 
             default_media=models.get(settings.default_media_model),
         ),
         media,
-        {name: Doctor(model.scorer.engine) for name, model in models.items()},
-        Fleet({name: model.scorer.engine for name, model in models.items()}, settings.launcher, transport),
+        {name: Readiness(model.scorer.engine) for name, model in models.items()},
+        EngineStatus({name: model.scorer.engine for name, model in models.items()}, settings.launcher, transport),
         cache,
         Auth(settings.api_keys, settings.admin_keys),
         Metrics(shared_dir=metrics_dir),
@@ -62,7 +62,7 @@ def _model(
     model: ModelSettings,
     settings: Settings,
     transport: httpx.AsyncBaseTransport,
-    workshop: Workshop,
+    workshop: Preprocessor,
     cache: Cache | None,
 ) -> Model:
     try:

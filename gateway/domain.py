@@ -67,7 +67,7 @@ def blobs_of(content: Content) -> list[Blob]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ScoringOptions:
     """How a pair is to be read; with the pair and the engine's identity it decides the score.
 
     instruction: the task, for models that take one; None is the model's default.
@@ -143,7 +143,7 @@ class RerankRequest:
     documents: Sequence[Content]
     model: str | None = None
     top_n: int | None = None
-    reading: Reading = Reading()
+    reading: ScoringOptions = ScoringOptions()
     strict: bool = False
     priority: int = 0
     fresh: bool = False

@@ -41,7 +41,7 @@ class MethodNotAllowed(RerankError):
         self.allow = allow
 
 
-class TooManyPairs(RerankError):
+class Overloaded(RerankError):
     """The caller must wait: the queue is full."""
 
     status = 429
@@ -51,7 +51,7 @@ class TooManyPairs(RerankError):
         self.retry_after_s = retry_after_s
 
 
-class EngineNonsense(RerankError):
+class EngineBadResponse(RerankError):
     """The operator must act: the engine answered what no reranker answers."""
 
     status = 502
@@ -68,17 +68,3 @@ class EngineTimeout(RerankError):
     """The operator must act: the engine is too slow for `limits.engine_timeout_s`."""
 
     status = 504
-
-
-def field_first(message: str) -> str:
-    """msgspec's "Expected `int`, got `str` - at `$.limits.x`" as "limits.x: expected int, got str"."""
-    what, _, where = message.replace("`", "").partition(" - at $")
-    where = where.lstrip(".")
-    missing = what.removeprefix("Object missing required field ")
-    if missing != what:
-        return f"{where}.{missing}: required".lstrip(".")
-    unknown = what.removeprefix("Object contains unknown field ")
-    if unknown != what:
-        return f"{where}.{unknown}: unknown".lstrip(".")
-    what = what[:1].lower() + what[1:]
-    return f"{where}: {what}" if where else what

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from gateway import spans
 from gateway.domain import (
     Blob,
     Content,
@@ -23,8 +22,9 @@ from gateway.domain import (
     rank,
 )
 from gateway.errors import BadMedia, BadRequest, NotFound
-from gateway.media import Media
-from gateway.scorer import Scored, Scorer
+from gateway.media.loader import Media
+from gateway.scoring.scorer import Scored, Scorer
+from gateway.steps import sentences
 
 WARNED_DOCUMENTS = 10
 # Sentences scored for `relevant_spans`: of one document, and of one request.
@@ -138,15 +138,15 @@ async def _with_spans(
         )
     if len(texts) < len(shown):
         warnings.append(f"relevant_spans: none looked for in {len(shown) - len(texts)} documents with pictures")
-    sentences = [texts[index][window.start : window.end] for index in windows for window in windows[index]]
-    if not sentences:
+    pieces = [texts[index][window.start : window.end] for index in windows for window in windows[index]]
+    if not pieces:
         return replace(response, warnings=[*response.warnings, *warnings])
     # Sentences are short: limits meant for documents would only give the same ones other keys.
     reading = replace(request.reading, max_tokens_per_doc=None, max_chunks_per_doc=1)
-    scored = await _score(replace(request, documents=sentences, reading=reading), scorer)
+    scored = await _score(replace(request, documents=pieces, reading=reading), scorer)
     values = iter([one.value if isinstance(one, Score) else 0.0 for one in scored.outcomes])
     found: dict[int, Sequence[Span]] = {
-        index: spans.chosen(
+        index: sentences.chosen(
             texts[index],
             [(window, next(values)) for window in windows[index]],
             threshold=asked.threshold,
@@ -159,7 +159,7 @@ async def _with_spans(
         response,
         tokens=response.tokens + sum(score.tokens for score in scores),
         chunks=response.chunks + sum(score.chunks for score in scores),
-        pairs=response.pairs + len(sentences),
+        pairs=response.pairs + len(pieces),
         cached=response.cached + scored.cached,
         cached_tokens=response.cached_tokens + scored.cached_tokens,
         warnings=[*response.warnings, *warnings],
@@ -168,12 +168,12 @@ async def _with_spans(
     )
 
 
-def _windows(texts: Mapping[int, str]) -> tuple[dict[int, list[spans.Window]], int]:
+def _windows(texts: Mapping[int, str]) -> tuple[dict[int, list[sentences.Window]], int]:
     """Each text's sentences, and how many texts have more than are looked at."""
-    windows: dict[int, list[spans.Window]] = {}
+    windows: dict[int, list[sentences.Window]] = {}
     left, cut = MAX_WINDOWS, 0
     for index, text in texts.items():
-        windows[index], more = spans.windows(text, min(left, MAX_WINDOWS_PER_DOCUMENT))
+        windows[index], more = sentences.windows(text, min(left, MAX_WINDOWS_PER_DOCUMENT))
         left -= len(windows[index])
         cut += more
     return windows, cut

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import yaml
 
-from gateway.errors import field_first
+from gateway.validation import field_first
 
 PREFIX = "RERANK_"
 
@@ -209,3 +210,11 @@ def _check_model(where: str, model: ModelSettings) -> None:
         number = getattr(model, name)
         if number is not None and number < 1:
             raise SettingsError(f"{where}.{name}: must be at least 1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine is there; a name other than localhost is nobody's promise."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

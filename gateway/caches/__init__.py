@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from gateway.caches.base import Cache, CacheError
-from gateway.caches.guarded import GuardedCache
+from gateway.caches.circuit_breaker import CircuitBreaker
 from gateway.caches.memory import MemoryCache
 from gateway.caches.redis import RedisCache
 from gateway.caches.sqlite import SqliteCache
@@ -51,12 +51,12 @@ def _sqlite(url: SplitResult, options: Mapping[str, float]) -> Cache:
         raise SettingsError("cache: sqlite:///path/to/file names no file")
     max_bytes = int(options.get("max_bytes", 4 * DEFAULT_MAX_BYTES))
     cache = SqliteCache(Path(url.path), max_bytes=max_bytes, ttl_s=options.get("ttl_s"))
-    return GuardedCache(cache, timeout_s=options.get("timeout_s", DEFAULT_TIMEOUT_S))
+    return CircuitBreaker(cache, timeout_s=options.get("timeout_s", DEFAULT_TIMEOUT_S))
 
 
 def _redis(url: SplitResult, options: Mapping[str, float]) -> Cache:
     cache = RedisCache(url.geturl(), ttl_s=options.get("ttl_s"))
-    return GuardedCache(cache, timeout_s=options.get("timeout_s", DEFAULT_TIMEOUT_S))
+    return CircuitBreaker(cache, timeout_s=options.get("timeout_s", DEFAULT_TIMEOUT_S))
 
 
 CACHES: dict[str, Callable[[SplitResult, Mapping[str, float]], Cache]] = {

@@ -7,8 +7,9 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from gateway.domain import Content, Kind, Link, Reading, RerankRequest, RerankResponse, SpansAsked
-from gateway.errors import BadRequest, RerankError, field_first
+from gateway.domain import Content, Kind, Link, RerankRequest, RerankResponse, ScoringOptions, SpansAsked
+from gateway.errors import BadRequest, RerankError
+from gateway.validation import field_first
 
 # libyaml's writer where PyYAML was built with it: 10,000 documents of ten fields in 2 s instead of 12.
 YamlDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -183,7 +184,7 @@ class Cohere:
     def render_error(self, request_id: str, error: RerankError) -> bytes:
         return msgspec.json.encode(ErrorBody(request_id, str(error), str(error)))
 
-    def _reading(self, asked: Body) -> Reading:
+    def _reading(self, asked: Body) -> ScoringOptions:
         for field in ("max_tokens_per_doc", "max_chunks_per_doc", "max_frames", "max_pixels"):
             value = getattr(asked, field)
             if value is not None and value < 1:
@@ -195,7 +196,7 @@ class Cohere:
                 "invalid request: number of total max chunks (number of documents * max chunks per doc) "
                 f"must be at most {MAX_CHUNKS}"
             )
-        return Reading(
+        return ScoringOptions(
             asked.instruction or asked.instruct or None,
             asked.max_tokens_per_doc or self._max_tokens_per_doc,
             # The default bends to the limit instead of refusing what the caller never asked for.

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain import Blob, Outcome, Pair, Reading
-from gateway.workshop import Frame, Ready
+from gateway.domain import Blob, Outcome, Pair, ScoringOptions
+from gateway.media.preprocess import Frame, Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,11 @@ class Tokens:
 
 
 class Engine(Protocol):
-    """One model, behind one upstream. Every call raises EngineUnavailable, EngineTimeout or EngineNonsense."""
+    """One model, behind one upstream. Every call raises EngineUnavailable, EngineTimeout or EngineBadResponse."""
 
     identity: str
     """Changes whenever the same pair, read the same way, could get another score: part of every cache key."""
-    incarnation: int
+    epoch: int
     """Grows each time the engine stops answering: what was checked before must be checked again."""
     takes_instruction: bool
     sees: bool
@@ -35,16 +35,16 @@ class Engine(Protocol):
     probe: tuple[str, list[int]] | None
     """A rendered prompt and the ids the engine's tokenizer must give for it; None where the server templates."""
 
-    def canonical(self, reading: Reading) -> Reading:
+    def canonical(self, reading: ScoringOptions) -> ScoringOptions:
         """The same for all readings that this engine reads alike: they share their scores. Raises BadRequest."""
 
-    async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
+    async def score(self, pairs: Sequence[Pair], reading: ScoringOptions) -> list[Outcome]:
         """One outcome per pair, in order."""
 
-    async def preview(self, blob: Blob, reading: Reading) -> tuple[Ready, list[Frame]]:
+    async def preview(self, blob: Blob, reading: ScoringOptions) -> tuple[Prepared, list[Frame]]:
         """A picture or video as the engine is sent it, and for a person's eye. Raises BadMedia, BadRequest."""
 
-    async def count(self, pair: Pair, ready: Mapping[Blob, Ready]) -> tuple[int, int, float]:
+    async def count(self, pair: Pair, ready: Mapping[Blob, Prepared]) -> tuple[int, int, float]:
         """A pair's tokens as the gateway counts them and as the engine does, and its score."""
 
     async def tokenize(self, text: str) -> Tokens: ...

@@ -12,12 +12,12 @@ import aiohttp
 import httpx
 import msgspec
 
-from gateway.domain import Blob, Outcome, Pair, Reading, Refused, Score, blobs_of
+from gateway.domain import Blob, Outcome, Pair, Refused, Score, ScoringOptions, blobs_of
 from gateway.engines.base import Tokens
-from gateway.errors import BadMedia, BadRequest, EngineNonsense, EngineTimeout, EngineUnavailable
-from gateway.prompts import Prompt, Qwen3VlPrompts, Rendered, Scene, prompts_of
+from gateway.errors import BadMedia, BadRequest, EngineBadResponse, EngineTimeout, EngineUnavailable
+from gateway.families.prompts import MultimodalPrompt, Prompt, Qwen3VlPrompts, Rendered, prompts_of
+from gateway.media.preprocess import Frame, Prepared, Preprocessor
 from gateway.settings import ModelSettings
-from gateway.workshop import Frame, Ready, Workshop
 
 log = logging.getLogger("gateway")
 
@@ -88,7 +88,7 @@ def _score_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
 
 
 def _scene_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
-    scenes = [prompt for prompt in prompts if isinstance(prompt, Scene)]
+    scenes = [prompt for prompt in prompts if isinstance(prompt, MultimodalPrompt)]
     queries = [scene.query for scene in scenes]
     return {
         "instruction": scenes[0].instruction,
@@ -109,7 +109,7 @@ def _scores(body: bytes) -> tuple[list[tuple[int, float]], _Usage | None]:
 def _probabilities(body: bytes) -> tuple[list[tuple[int, float]], _Usage | None]:
     reply = _classify_reply.decode(body)
     if any(len(item.probs) != 1 for item in reply.data):  # one class: its probability is P(yes), the recipe's score
-        raise EngineNonsense(f"the engine answers with several classes: {NO_OVERRIDE}")
+        raise EngineBadResponse(f"the engine answers with several classes: {NO_OVERRIDE}")
     return [(item.index, item.probs[0]) for item in reply.data], reply.usage
 
 
@@ -127,9 +127,9 @@ class _Wire:
 WIRES: dict[type, _Wire] = {
     Pair: _Wire("/score", _score_body, _scores, (0, 0, 0)),
     list: _Wire("/classify", _classify_body, _probabilities, (0, 15, 1)),
-    Scene: _Wire("/score", _scene_body, _scores, (0, 22, 0)),
+    MultimodalPrompt: _Wire("/score", _scene_body, _scores, (0, 22, 0)),
 }
-SPEAKS = {"cross-encoder": (Pair,), "qwen3-reranker": (list,), "qwen3-vl-reranker": (list, Scene)}
+SPEAKS = {"cross-encoder": (Pair,), "qwen3-reranker": (list,), "qwen3-vl-reranker": (list, MultimodalPrompt)}
 
 
 class VllmEngine:
@@ -143,7 +143,7 @@ class VllmEngine:
         name: str,
         model: ModelSettings,
         transport: httpx.AsyncBaseTransport,
-        workshop: Workshop,
+        workshop: Preprocessor,
         *,
         timeout_s: float,
     ) -> None:
@@ -154,7 +154,7 @@ class VllmEngine:
         self._timeout_s = timeout_s
         self._prompts = prompts_of(model)
         self._answers = True
-        self.incarnation = 0
+        self.epoch = 0
         self.real_weights = model.hub is not None
         self.min_version = max(WIRES[kind].min_version for kind in SPEAKS[model.family])
         self.max_tokens = model.max_tokens
@@ -163,10 +163,10 @@ class VllmEngine:
         self.sees = self._prompts.sees
         self.identity = repr((name, model.hub, model.revision, model.dtype, self._prompts.fingerprint))
 
-    def canonical(self, reading: Reading) -> Reading:
+    def canonical(self, reading: ScoringOptions) -> ScoringOptions:
         return self._prompts.canonical(reading)
 
-    async def score(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
+    async def score(self, pairs: Sequence[Pair], reading: ScoringOptions) -> list[Outcome]:
         if not self.sees or all(pair.is_text for pair in pairs):
             return await self._score_texts(pairs, reading)
         texts = [pair for pair in pairs if pair.is_text]
@@ -175,32 +175,32 @@ class VllmEngine:
             outcomes |= await self._score_scenes(group, reading)
         return [outcomes[pair] for pair in pairs]
 
-    async def preview(self, blob: Blob, reading: Reading) -> tuple[Ready, list[Frame]]:
+    async def preview(self, blob: Blob, reading: ScoringOptions) -> tuple[Prepared, list[Frame]]:
         assert isinstance(self._prompts, Qwen3VlPrompts)
         ready = await self._workshop.ready(blob, self._prompts.sizes(reading))
         return ready, await self._workshop.shown(ready)
 
-    async def count(self, pair: Pair, ready: Mapping[Blob, Ready]) -> tuple[int, int, float]:
+    async def count(self, pair: Pair, ready: Mapping[Blob, Prepared]) -> tuple[int, int, float]:
         """A scene's tokens as the gateway counts them and as the engine does, and its score. Raises BadRequest."""
         assert isinstance(self._prompts, Qwen3VlPrompts)
-        rendered = self._prompts.scene(pair, ready, Reading())
+        rendered = self._prompts.scene(pair, ready, ScoringOptions())
         assert isinstance(rendered, Rendered)
         try:
             scores, usage = await self._called(rendered.prompts)
         except _PromptRefused as refusal:
-            raise EngineNonsense(f"a plain picture: {refusal}") from None
-        ours = sum(prompt.tokens for prompt in rendered.prompts if isinstance(prompt, Scene))
+            raise EngineBadResponse(f"a plain picture: {refusal}") from None
+        ours = sum(prompt.tokens for prompt in rendered.prompts if isinstance(prompt, MultimodalPrompt))
         return ours, (usage.prompt_tokens or 0) if usage else 0, scores[0][1]
 
-    async def _score_scenes(self, pairs: Sequence[Pair], reading: Reading) -> dict[Pair, Outcome]:
+    async def _score_scenes(self, pairs: Sequence[Pair], reading: ScoringOptions) -> dict[Pair, Outcome]:
         assert isinstance(self._prompts, Qwen3VlPrompts)
         blobs = list(dict.fromkeys(blob for pair in pairs for side in pair for blob in blobs_of(side)))
         sizes = self._prompts.sizes(reading)
         made = await asyncio.gather(*(self._workshop.ready(blob, sizes) for blob in blobs), return_exceptions=True)
-        ready: dict[Blob, Ready] = {}
+        ready: dict[Blob, Prepared] = {}
         bad: dict[Blob, str] = {}
         for blob, one in zip(blobs, made, strict=True):
-            if isinstance(one, Ready):
+            if isinstance(one, Prepared):
                 ready[blob] = one
             elif isinstance(one, BadMedia):
                 bad[blob] = str(one)
@@ -219,7 +219,7 @@ class VllmEngine:
             }
         return outcomes
 
-    async def _score_texts(self, pairs: Sequence[Pair], reading: Reading) -> list[Outcome]:
+    async def _score_texts(self, pairs: Sequence[Pair], reading: ScoringOptions) -> list[Outcome]:
         if self._prompts.tokenizes(pairs, reading):
             rendered = await asyncio.to_thread(self._prompts.render, pairs, reading)
         else:
@@ -273,9 +273,9 @@ class VllmEngine:
             scores, usage = wire.read(await self._post(wire.path, wire.body(prompts)))
         scores.sort()
         if [index for index, _ in scores] != list(range(len(prompts))):
-            raise EngineNonsense(f"the engine was asked for {len(prompts)} scores and did not give each once")
+            raise EngineBadResponse(f"the engine was asked for {len(prompts)} scores and did not give each once")
         if not all(-1.01 <= score <= 1.01 for _, score in scores):  # false for NaN too; bf16 overshoots 1 a little
-            raise EngineNonsense("the engine gave a score outside 0..1: it must apply the model's activation")
+            raise EngineBadResponse("the engine gave a score outside 0..1: it must apply the model's activation")
         return scores, usage
 
     async def _post(self, path: str, body: dict[str, Any]) -> bytes:
@@ -324,7 +324,7 @@ class VllmEngine:
             self._answers = answers
             log.warning("engine of %s %s", self._name, "answers again" if answers else "does not answer")
         if not answers:
-            self.incarnation += 1
+            self.epoch += 1
 
 
 class _Pieces(httpx.AsyncByteStream):
@@ -381,7 +381,7 @@ def _outcome(rendered: Rendered, results: Sequence[Score | Refused]) -> Outcome:
 def _tokens(prompts: Sequence[Prompt], usage: _Usage | None) -> list[int]:
     """Per prompt: exact for token ids; for text an equal share of what the engine counted, exact in the sum."""
     if not isinstance(prompts[0], Pair):
-        return [prompt.tokens if isinstance(prompt, Scene) else len(prompt) for prompt in prompts]
+        return [prompt.tokens if isinstance(prompt, MultimodalPrompt) else len(prompt) for prompt in prompts]
     total = (usage.prompt_tokens or usage.total_tokens or 0) if usage else 0
     share, rest = divmod(total, len(prompts))
     return [share + (place < rest) for place in range(len(prompts))]
@@ -394,12 +394,12 @@ def _failure(path: str, reply: httpx.Response) -> Exception:
         too_long = b"maximum context length" in reply.content or b"longer than" in reply.content
         return _PromptRefused("too long for the model" if too_long else "the engine refused to read it")
     if status in (404, 405):
-        return EngineNonsense(f"the engine does not serve {path}{f': {NO_OVERRIDE}' if path == '/classify' else ''}")
+        return EngineBadResponse(f"the engine does not serve {path}{f': {NO_OVERRIDE}' if path == '/classify' else ''}")
     if status in (401, 403):
-        return EngineNonsense("the engine wants a key: it must listen on loopback only, without one")
+        return EngineBadResponse("the engine wants a key: it must listen on loopback only, without one")
     if status == 429 or status >= 500:
         return EngineUnavailable(f"the engine is failing (status {status})")
-    return EngineNonsense(f"the engine answered with status {status}")
+    return EngineBadResponse(f"the engine answered with status {status}")
 
 
 @contextmanager
@@ -407,7 +407,7 @@ def _sensible() -> Iterator[None]:
     try:
         yield
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise EngineNonsense("the engine's answer is not the JSON of a score") from None
+        raise EngineBadResponse("the engine's answer is not the JSON of a score") from None
 
 
 @contextmanager
@@ -418,7 +418,7 @@ def _translated() -> Iterator[None]:
     except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
         raise EngineTimeout("the engine took too long to answer") from None
     except (aiohttp.ClientResponseError, httpx.DecodingError, httpx.RemoteProtocolError):
-        raise EngineNonsense("the engine's answer is not HTTP") from None
+        raise EngineBadResponse("the engine's answer is not HTTP") from None
     except (httpx.TransportError, aiohttp.ClientError, OSError):
         # httpx-aiohttp 0.2 reports refused and broken connections alike as ConnectTimeout.
         raise EngineUnavailable("the engine does not answer: it is starting, restarting or gone") from None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.metrics import Metrics
+from gateway.telemetry.metrics import Metrics
 from launch import catalogue
 from launch.__main__ import main
 from launch.command import TESTED_VLLM, vllm_command

@@ -13,8 +13,8 @@ import pytest
 
 from gateway.caches import cache_of
 from gateway.caches.memory import MemoryCache
-from gateway.domain import Reading
-from gateway.scorer import CALLS_PER_ENGINE, SLICE_PAIRS, pair_keys
+from gateway.domain import ScoringOptions
+from gateway.scoring.scorer import CALLS_PER_ENGINE, SLICE_PAIRS, pair_keys
 from gateway.settings import SettingsError
 from tests.gateway.asking import ASK, DOCUMENTS, QUERY, indices, scores
 from tests.gateway.conftest import NO_TLS, Serve
@@ -51,11 +51,17 @@ async def in_flight(client: httpx.AsyncClient, requests: int) -> None:
 class TestKeys:
     def test_fields_never_run_into_each_other(self) -> None:
         pairs = [("ab", "c"), ("a", "bc"), ("", "abc"), ("abc", "")]
-        assert len({pair_keys("model", Reading(), query, [document])[0] for query, document in pairs}) == 4
-        assert pair_keys("a", Reading(), "bc", ["d"]) != pair_keys("ab", Reading(), "c", ["d"])
+        assert len({pair_keys("model", ScoringOptions(), query, [document])[0] for query, document in pairs}) == 4
+        assert pair_keys("a", ScoringOptions(), "bc", ["d"]) != pair_keys("ab", ScoringOptions(), "c", ["d"])
 
     def test_whatever_changes_the_score_changes_the_key(self) -> None:
-        readings = [Reading(), Reading("find it"), Reading(None, 10), Reading(None, 11), Reading(None, None, 2)]
+        readings = [
+            ScoringOptions(),
+            ScoringOptions("find it"),
+            ScoringOptions(None, 10),
+            ScoringOptions(None, 11),
+            ScoringOptions(None, None, 2),
+        ]
         keys = {pair_keys(model, reading, "q", ["d"])[0] for reading in readings for model in ("one", "other")}
         assert len(keys) == 10
 

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from gateway.scorer import CALLS_PER_ENGINE, SLICE_PAIRS
+from gateway.scoring.scorer import CALLS_PER_ENGINE, SLICE_PAIRS
 from tests.gateway.asking import ASK, FRESH, indices, message_of
 from tests.gateway.conftest import Serve
 from tests.stub_engine import StubEngine

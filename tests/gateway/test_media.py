@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway.errors import BadMedia
-from gateway.media import REFUSED, Media
+from gateway.media.loader import REFUSED, Media
 from gateway.settings import MediaSettings
 from tests.gateway.serving import LocalServer
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from gateway import pictures, videos
+from gateway.media import images, videos
 from tests.gateway.asking import ASK, indices, message_of, scores
 from tests.gateway.conftest import Serve
 from tests.gateway.made import film
@@ -247,7 +247,7 @@ async def test_more_pictures_than_the_context_holds_are_refused_with_the_sum(vis
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every decoding, by kind."""
     calls: list[str] = []
-    for kind, module in (("image", pictures), ("video", videos)):
+    for kind, module in (("image", images), ("video", videos)):
         prepare = module.prepare
 
         def counted(data: bytes, *, kind: str = kind, prepare: Any = prepare, **options: Any) -> Any:

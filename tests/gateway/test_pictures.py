@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps, features
 
-from gateway import pictures
 from gateway.errors import BadMedia
+from gateway.media import images
 from tests.gateway.made import heic, png
 
 BUDGET = {"min_pixels": 4096, "max_pixels": 1800 * 32 * 32}
@@ -36,7 +36,7 @@ def written(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def read(data: bytes, **budget: int) -> Image.Image:
-    picture = pictures.prepare(data, **(BUDGET | budget))
+    picture = images.prepare(data, **(BUDGET | budget))
     image = Image.open(io.BytesIO(picture.bmp), formats=["BMP"])
     assert (image.mode, image.size) == ("RGB", (picture.width, picture.height))
     return image
@@ -192,7 +192,7 @@ SIZES = [
     [(budget, size, wanted) for budget, sizes in SIZES for size, wanted in sizes.items()],
 )
 def test_sizes_are_the_official_ones(max_pixels: int, size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    assert pictures.scaled_size(*size, min_pixels=4096, max_pixels=max_pixels) == wanted
+    assert images.scaled_size(*size, min_pixels=4096, max_pixels=max_pixels) == wanted
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (640, 480), (300, 2000), (2000, 3001), (3001, 2000)])

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from gateway.domain import Pair, Reading, text_of
-from gateway.prompts import PREFIX as PREFIX_TEXT
-from gateway.prompts import QWEN3, CutText, Qwen3Prompts
+from gateway.domain import Pair, ScoringOptions, text_of
+from gateway.families.prompts import PREFIX as PREFIX_TEXT
+from gateway.families.prompts import QWEN3, CutText, Qwen3Prompts
 from gateway.settings import ModelSettings
 from tests.gateway.asking import QUERY, indices, message_of, scores
 from tests.gateway.conftest import Serve
@@ -69,7 +69,12 @@ def prompts(folder: Path, max_tokens: int) -> Qwen3Prompts:
     return Qwen3Prompts(ModelSettings("qwen3-reranker", "http://h", tokenizer=str(folder), max_tokens=max_tokens))
 
 
-def rendered(prompts: Qwen3Prompts, query: str, document: str, reading: Reading = Reading()) -> list[list[int]]:  # noqa: B008
+def rendered(
+    prompts: Qwen3Prompts,
+    query: str,
+    document: str,
+    reading: ScoringOptions = ScoringOptions(),  # noqa: B008 -- frozen
+) -> list[list[int]]:
     (one,) = prompts.render([Pair(query, document)], reading)
     return [prompt for prompt in one.prompts if isinstance(prompt, list)]
 
@@ -78,7 +83,7 @@ def rendered(prompts: Qwen3Prompts, query: str, document: str, reading: Reading 
 def test_a_prompt_is_the_official_one_with_the_texts_read_as_text(
     roomy: Qwen3Prompts, query: str, document: str, instruction: str
 ) -> None:
-    (ids,) = rendered(roomy, query, document, Reading(instruction))
+    (ids,) = rendered(roomy, query, document, ScoringOptions(instruction))
     assert ids == PREFIX + text_ids(body(query, document, instruction or QWEN3.instruction)) + SUFFIX
 
 
@@ -88,7 +93,7 @@ def test_control_tokens_stand_only_where_the_template_put_them_and_the_suffix_is
     narrow: Qwen3Prompts, query: str, document: str, times: int, chunks: int, per_doc: int
 ) -> None:
     for limit in (None, per_doc):
-        all_ids = rendered(narrow, query * times, document * times, Reading(None, limit, chunks))
+        all_ids = rendered(narrow, query * times, document * times, ScoringOptions(None, limit, chunks))
         assert 1 <= len(all_ids) <= chunks
         for ids in all_ids:
             assert len(ids) <= 300
@@ -103,7 +108,7 @@ def test_the_cut_at_the_context_is_exact_to_the_token(folder: Path, spare: int) 
     whole = text_ids(body(QUERY, document))
     room = len(PREFIX) + len(whole) + len(SUFFIX) + spare
     pair = Pair(QUERY, document)
-    (one,) = prompts(folder, room).render([pair], Reading())
+    (one,) = prompts(folder, room).render([pair], ScoringOptions())
     cut = max(0, -spare)
     assert list(one.prompts) == [PREFIX + whole[: len(whole) - cut] + SUFFIX]
     assert (one.cut, one.query_cut) == (cut, 0)
@@ -114,7 +119,7 @@ def test_the_cut_at_max_tokens_per_doc_is_exact_to_the_token(roomy: Qwen3Prompts
     document = "the river runs where the largest city is, 密码🚗 " * 3
     whole = text_ids(body(QUERY, document))
     count = len(whole) - len(text_ids(body(QUERY, "").rstrip()))
-    (one,) = roomy.render([Pair(QUERY, document)], Reading(None, count + spare, max_chunks_per_doc=10))
+    (one,) = roomy.render([Pair(QUERY, document)], ScoringOptions(None, count + spare, max_chunks_per_doc=10))
     cut = max(0, -spare)
     assert list(one.prompts) == [PREFIX + whole[: len(whole) - cut] + SUFFIX]
     assert one.cut == cut
@@ -262,7 +267,7 @@ async def test_chunks_are_what_is_billed(reranker: httpx.AsyncClient, engine: St
 def test_text_for_a_server_with_its_own_template_is_cut_to_what_fits(folder: Path) -> None:
     model = ModelSettings("cross-encoder", "http://h", tokenizer=str(folder), max_tokens=60)
     pairs = [Pair("which city", "the river " * 100), Pair("which city " * 50, "the city"), Pair("q", "d")]
-    for reading in (Reading(), Reading(None, 20), Reading(max_chunks_per_doc=4)):
+    for reading in (ScoringOptions(), ScoringOptions(None, 20), ScoringOptions(max_chunks_per_doc=4)):
         for pair, one in zip(pairs, CutText(model).render(pairs, reading), strict=True):
             for prompt in one.prompts:
                 assert isinstance(prompt, Pair)

@@ -5,7 +5,7 @@ import time
 import httpx
 import pytest
 
-from gateway.spans import MAX_SENTENCE_CHARS, chosen, windows
+from gateway.steps.sentences import MAX_SENTENCE_CHARS, chosen, windows
 from tests.gateway.asking import ASK, message_of
 from tests.gateway.conftest import Serve
 from tests.stub_engine import StubEngine

@@ -8,8 +8,8 @@ import av
 import pytest
 from PIL import Image
 
-from gateway import videos
 from gateway.errors import BadMedia
+from gateway.media import videos
 from tests.gateway.made import BITS, RATE, SIDE, film
 from tests.gateway.test_pictures import B, G, R, Y, corners, near, quarters
 

@@ -29,7 +29,7 @@ VISION_TOKENS = 8192
 START_TIMEOUT_S = 240
 STOP_TIMEOUT_S = 20
 
-# Turns Qwen3ForCausalLM into the classifier that answers P(yes); documented by vLLM for Qwen3-Reranker.
+# FairQueue Qwen3ForCausalLM into the classifier that answers P(yes); documented by vLLM for Qwen3-Reranker.
 OVERRIDES = (
     '{"architectures":["Qwen3ForSequenceClassification"],'
     '"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true}'

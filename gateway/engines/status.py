@@ -44,7 +44,7 @@ class Report(msgspec.Struct, frozen=True):
     memory: Memory | None = None
 
 
-class Fleet:
+class EngineStatus:
     """All engines, by their models' names."""
 
     def __init__(

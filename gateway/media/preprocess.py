@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway import pictures, videos
 from gateway.domain import Blob
+from gateway.media import images, videos
 
 # At once; the largest pictures and videos wait for one another in their modules.
 WORKERS = 4
@@ -18,7 +18,7 @@ MIN_PIXELS = 4 * 32 * 32
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class MediaOptions:
     """How media are read: pixels of a picture or frame, and a video's frames per second, frames, and seconds."""
 
     max_pixels: int
@@ -27,7 +27,7 @@ class Sizes:
     max_video_s: float
 
 
-class Ready(NamedTuple):
+class Prepared(NamedTuple):
     """What the engine is sent, as a data URL, and what it will see: pixels, and the second of each frame."""
 
     url: str
@@ -43,18 +43,18 @@ class Frame(NamedTuple):
     image: str
 
 
-class Workshop:
+class Preprocessor:
     """Remembers the last things it made, so that a query's picture is made once for all slices of its documents."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="media")
-        self._made: OrderedDict[Hashable, asyncio.Future[Ready]] = OrderedDict()
+        self._made: OrderedDict[Hashable, asyncio.Future[Prepared]] = OrderedDict()
         self._bytes = 0
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def ready(self, blob: Blob, sizes: Sizes) -> Ready:
+    async def ready(self, blob: Blob, sizes: MediaOptions) -> Prepared:
         """Raises BadMedia."""
         key = (blob.digest, sizes)
         made = self._made.get(key)
@@ -67,11 +67,11 @@ class Workshop:
         # Shielded: a caller that leaves must not end what another waits for.
         return await asyncio.shield(made)
 
-    async def shown(self, ready: Ready) -> list[Frame]:
+    async def shown(self, ready: Prepared) -> list[Frame]:
         """What a person sees of it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, shown, ready)
 
-    def _keep(self, key: Hashable, made: "asyncio.Future[Ready]") -> None:
+    def _keep(self, key: Hashable, made: "asyncio.Future[Prepared]") -> None:
         if made.cancelled() or made.exception() is not None:
             self._made.pop(key, None)
             return
@@ -83,11 +83,11 @@ class Workshop:
             self._bytes -= len(self._made.pop(oldest).result().url)
 
 
-def make(blob: Blob, sizes: Sizes) -> Ready:
+def make(blob: Blob, sizes: MediaOptions) -> Prepared:
     """Raises BadMedia."""
     if blob.kind == "image":
-        picture = pictures.prepare(blob.data, min_pixels=MIN_PIXELS, max_pixels=sizes.max_pixels)
-        return Ready(_data_url("image/bmp", picture.bmp), picture.width, picture.height)
+        picture = images.prepare(blob.data, min_pixels=MIN_PIXELS, max_pixels=sizes.max_pixels)
+        return Prepared(_data_url("image/bmp", picture.bmp), picture.width, picture.height)
     clip = videos.prepare(
         blob.data,
         fps=sizes.fps,
@@ -95,13 +95,13 @@ def make(blob: Blob, sizes: Sizes) -> Ready:
         max_seconds=sizes.max_video_s,
         max_pixels=sizes.max_pixels,
     )
-    return Ready(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)
+    return Prepared(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)
 
 
-def shown(ready: Ready) -> list[Frame]:
+def shown(ready: Prepared) -> list[Frame]:
     """What a person sees of it."""
     data = base64.b64decode(ready.url.partition(",")[2])
-    jpegs = videos.small_jpegs(data) if ready.seconds else [pictures.small_jpeg(data)]
+    jpegs = videos.small_jpegs(data) if ready.seconds else [images.small_jpeg(data)]
     return [
         Frame(second, _data_url("image/jpeg", jpeg))
         for second, jpeg in zip(ready.seconds or (0.0,), jpegs, strict=True)
@@ -112,18 +112,18 @@ def _data_url(mime: str, data: bytes) -> str:
     return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def examples() -> tuple[dict[Blob, Ready], ...]:
+def examples() -> tuple[dict[Blob, Prepared], ...]:
     """What an engine is examined with: two pictures that differ in color alone, a large one, and a clip.
 
-    Sizes that any other limits of pixels or frames than the official ones would change, and so the tokens.
+    MediaOptions that any other limits of pixels or frames than the official ones would change, and so the tokens.
     """
-    red, blue = (pictures.plain(64, 64, color) for color in ("red", "blue"))
-    large = pictures.plain(1600, 1152, "red")
+    red, blue = (images.plain(64, 64, color) for color in ("red", "blue"))
+    large = images.plain(1600, 1152, "red")
     clip = videos.plain(384, 384, frames=20, fps=4)
     return (
         *(
-            {Blob("image", one.bmp): Ready(_data_url("image/bmp", one.bmp), one.width, one.height)}
+            {Blob("image", one.bmp): Prepared(_data_url("image/bmp", one.bmp), one.width, one.height)}
             for one in (red, blue, large)
         ),
-        {Blob("video", clip.avi): Ready(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)},
+        {Blob("video", clip.avi): Prepared(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)},
     )

@@ -10,11 +10,11 @@ from typing import NamedTuple, Protocol, cast
 
 from tokenizers import Tokenizer
 
-from gateway.domain import Blob, Content, Pair, Reading, Refused, blobs_of, text_of
+from gateway.domain import Blob, Content, Pair, Refused, ScoringOptions, blobs_of, text_of
 from gateway.errors import BadRequest
+from gateway.media.preprocess import MediaOptions, Prepared
+from gateway.media.videos import MAX_FPS
 from gateway.settings import ModelSettings, SettingsError
-from gateway.videos import MAX_FPS
-from gateway.workshop import Ready, Sizes
 
 PREFIX = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
@@ -22,7 +22,7 @@ PREFIX = (
 )
 
 
-class Recipe(NamedTuple):
+class PromptTemplate(NamedTuple):
     """An official prompt: PREFIX, head, label with the document, suffix. empty: what stands for a text of nothing."""
 
     head: str
@@ -33,7 +33,7 @@ class Recipe(NamedTuple):
 
 
 # https://github.com/QwenLM/Qwen3-Embedding (README, "Qwen3-Reranker with transformers").
-QWEN3 = Recipe(
+QWEN3 = PromptTemplate(
     "<Instruct>: {instruction}\n<Query>: {query}\n",
     "<Document>: ",
     "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
@@ -41,7 +41,7 @@ QWEN3 = Recipe(
 )
 # https://github.com/QwenLM/Qwen3-VL-Embedding (src/models/qwen3_vl_reranker.py): no newline before <Query>, no space
 # after the colons, no <think>.
-QWEN3_VL = Recipe(
+QWEN3_VL = PromptTemplate(
     "<Instruct>: {instruction}<Query>:{query}\n",
     "<Document>:",
     "<|im_end|>\n<|im_start|>assistant\n",
@@ -60,7 +60,7 @@ OFFICIAL_FPS = 1.0
 VIDEO_MARKS = 2
 
 
-class Scene(NamedTuple):
+class MultimodalPrompt(NamedTuple):
     """A prompt with pictures or videos, which the engine writes: each side as vLLM's content parts, or plain text.
 
     tokens: how many the engine will read.
@@ -72,7 +72,7 @@ class Scene(NamedTuple):
     tokens: int
 
 
-Prompt = list[int] | Pair | Scene
+Prompt = list[int] | Pair | MultimodalPrompt
 
 
 class Rendered(NamedTuple):
@@ -97,13 +97,13 @@ class Prompts(Protocol):
     probe: tuple[str, list[int]] | None
     """A prompt as text and as the ids the engine's own tokenizer must give for it; None where the server templates."""
 
-    def canonical(self, reading: Reading) -> Reading:
+    def canonical(self, reading: ScoringOptions) -> ScoringOptions:
         """The same for all readings that `render` treats alike. Raises BadRequest for more than the model's limits."""
 
-    def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
+    def tokenizes(self, pairs: Sequence[Pair], reading: ScoringOptions) -> bool:
         """Whether `render` has so much to do with these that it is worth a thread."""
 
-    def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
+    def render(self, pairs: Sequence[Pair], reading: ScoringOptions) -> list[Rendered]:
         """One Rendered per pair of texts, in order. Raises BadRequest where the instruction leaves no room for more."""
 
 
@@ -134,14 +134,14 @@ class Qwen3Prompts:
             self._prefix + _ids(self._text, example) + self._suffix,
         )
 
-    def canonical(self, reading: Reading) -> Reading:
+    def canonical(self, reading: ScoringOptions) -> ScoringOptions:
         instruction = reading.instruction or self._instruction
-        return Reading(instruction, reading.max_tokens_per_doc, reading.max_chunks_per_doc)
+        return ScoringOptions(instruction, reading.max_tokens_per_doc, reading.max_chunks_per_doc)
 
-    def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
+    def tokenizes(self, pairs: Sequence[Pair], reading: ScoringOptions) -> bool:
         return True
 
-    def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
+    def render(self, pairs: Sequence[Pair], reading: ScoringOptions) -> list[Rendered]:
         instruction = reading.instruction or self._instruction
         texts = _texts(pairs)
         heads = {query: self._head(query, instruction) for query in {query for query, _ in texts}}
@@ -166,7 +166,7 @@ class Qwen3Prompts:
             raise BadRequest("instruction: too long, it leaves no room for a document")
         return head, query_cut
 
-    def _fit(self, document: str, ids: list[int], head: list[int], query_cut: int, reading: Reading) -> Rendered:
+    def _fit(self, document: str, ids: list[int], head: list[int], query_cut: int, reading: ScoringOptions) -> Rendered:
         room = min(self._max_tokens - len(head) - len(self._suffix), self._label + self._max_tokens_per_doc)
         limit = _limit(room, self._label, reading)
         if len(ids) <= limit:
@@ -191,32 +191,32 @@ class Qwen3VlPrompts(Qwen3Prompts):
 
     def __init__(self, model: ModelSettings) -> None:
         super().__init__(model)
-        self._limits = Sizes(model.max_pixels, MAX_FPS, model.max_frames, model.max_video_s)
+        self._limits = MediaOptions(model.max_pixels, MAX_FPS, model.max_frames, model.max_video_s)
         added = sorted((token.content for token in self._text.get_added_tokens_decoder().values()), key=len)
         self._control = re.compile("|".join(map(re.escape, reversed(added))))
         self._template_tokens = len(self._prefix) + len(self._suffix)
 
-    def canonical(self, reading: Reading) -> Reading:
+    def canonical(self, reading: ScoringOptions) -> ScoringOptions:
         sizes = self.sizes(reading)
         return replace(
             super().canonical(reading), fps=sizes.fps, max_frames=sizes.max_frames, max_pixels=sizes.max_pixels
         )
 
-    def sizes(self, reading: Reading) -> Sizes:
+    def sizes(self, reading: ScoringOptions) -> MediaOptions:
         """How this request's media are read. Raises BadRequest for more than the server's limits."""
         limits = self._limits
         for name in ("fps", "max_frames", "max_pixels"):
             asked, limit = getattr(reading, name), getattr(limits, name)
             if asked is not None and asked > limit:
                 raise BadRequest(f"invalid request: {name}: at most {limit:g}")
-        return Sizes(
+        return MediaOptions(
             reading.max_pixels or limits.max_pixels,
             reading.fps or OFFICIAL_FPS,
             reading.max_frames or limits.max_frames,
             limits.max_video_s,
         )
 
-    def scene(self, pair: Pair, ready: Mapping[Blob, Ready], reading: Reading) -> Rendered | Refused:
+    def scene(self, pair: Pair, ready: Mapping[Blob, Prepared], reading: ScoringOptions) -> Rendered | Refused:
         """The pair as the engine gets it: each side's media, then its text, cut to fit beside them."""
         instruction = self._harmless(reading.instruction or self._instruction)
         query, query_cut = _first_tokens(self._text, self._harmless(text_of(pair.query)), self._max_tokens // 2)
@@ -229,7 +229,7 @@ class Qwen3VlPrompts(Qwen3Prompts):
         text, cut = _first_tokens(self._text, self._harmless(text_of(pair.document)), limit)
         tokens = media + self._tokens_around(pair, instruction, query, text)
         sides = self._side(pair.query, query, ready), self._side(pair.document, text, ready)
-        return Rendered((Scene(instruction, *sides, tokens),), cut, query_cut)
+        return Rendered((MultimodalPrompt(instruction, *sides, tokens),), cut, query_cut)
 
     def _tokens_around(self, pair: Pair, instruction: str, query: str, document: str) -> int:
         """Tokens of a scene's whole prompt but its media, at which its text is split as by any control token."""
@@ -242,7 +242,7 @@ class Qwen3VlPrompts(Qwen3Prompts):
                 pieces[-1] += text or self.recipe.empty
         return self._template_tokens + sum(len(_ids(self._text, piece)) for piece in pieces)
 
-    def _side(self, content: Content, text: str, ready: Mapping[Blob, Ready]) -> str | Mapping[str, object]:
+    def _side(self, content: Content, text: str, ready: Mapping[Blob, Prepared]) -> str | Mapping[str, object]:
         blobs = blobs_of(content)
         if not blobs:
             return text or self.recipe.empty
@@ -255,7 +255,7 @@ class Qwen3VlPrompts(Qwen3Prompts):
         """With a zero-width space inside each control token, which then is plain text to any tokenizer."""
         return self._control.sub(lambda found: found[0][0] + "\u200b" + found[0][1:], text)
 
-    def _tokens_of(self, made: Ready) -> int:
+    def _tokens_of(self, made: Prepared) -> int:
         """A picture's or a video's tokens: its squares, in their marks; a video's frames by two, each with its time."""
         squares = made.width * made.height // PIXELS_PER_TOKEN
         if not made.seconds:
@@ -274,13 +274,13 @@ class RawText:
     fingerprint = "raw"
     probe: tuple[str, list[int]] | None = None
 
-    def canonical(self, reading: Reading) -> Reading:
-        return Reading()
+    def canonical(self, reading: ScoringOptions) -> ScoringOptions:
+        return ScoringOptions()
 
-    def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
+    def tokenizes(self, pairs: Sequence[Pair], reading: ScoringOptions) -> bool:
         return False
 
-    def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
+    def render(self, pairs: Sequence[Pair], reading: ScoringOptions) -> list[Rendered]:
         return [Rendered((pair,)) for pair in pairs]
 
 
@@ -297,15 +297,15 @@ class CutText:
         self._max_tokens_per_doc = model.max_tokens_per_doc or self._max_tokens
         self.fingerprint = _digest(digest, str(model.max_tokens), str(model.max_tokens_per_doc))
 
-    def canonical(self, reading: Reading) -> Reading:
-        return Reading(None, reading.max_tokens_per_doc, reading.max_chunks_per_doc)
+    def canonical(self, reading: ScoringOptions) -> ScoringOptions:
+        return ScoringOptions(None, reading.max_tokens_per_doc, reading.max_chunks_per_doc)
 
-    def tokenizes(self, pairs: Sequence[Pair], reading: Reading) -> bool:
+    def tokenizes(self, pairs: Sequence[Pair], reading: ScoringOptions) -> bool:
         """Not what is sure to fit: a token is at least a byte of UTF-8, a character at most four."""
         limit = min(self._max_tokens // 2, _limit(self._max_tokens_per_doc, 0, reading))
         return max(len(text) for pair in pairs for text in pair) * 4 > limit
 
-    def render(self, pairs: Sequence[Pair], reading: Reading) -> list[Rendered]:
+    def render(self, pairs: Sequence[Pair], reading: ScoringOptions) -> list[Rendered]:
         if not self.tokenizes(pairs, reading):
             return [Rendered((pair,)) for pair in pairs]
         texts = _texts(pairs)
@@ -329,7 +329,7 @@ class CutText:
         query: str,
         query_cut: int,
         room: int,
-        reading: Reading,
+        reading: ScoringOptions,
     ) -> Rendered:
         limit = _limit(room, 0, reading)
         if len(offsets) <= limit:
@@ -357,13 +357,13 @@ def _texts(pairs: Sequence[Pair]) -> Sequence[tuple[str, str]]:
     return cast("Sequence[tuple[str, str]]", pairs)
 
 
-def _limit(room: int, label: int, reading: Reading) -> int:
+def _limit(room: int, label: int, reading: ScoringOptions) -> int:
     """How many tokens a document's piece may have: what fits, or less where the caller asked for less."""
     per_doc = reading.max_tokens_per_doc
     return room if per_doc is None else min(room, label + per_doc)
 
 
-def chunks(text: str, offsets: Sequence[tuple[int, int]], room: int, reading: Reading) -> tuple[list[str], int]:
+def chunks(text: str, offsets: Sequence[tuple[int, int]], room: int, reading: ScoringOptions) -> tuple[list[str], int]:
     """The text in overlapping slices that fit into `room` tokens, and how many tokens no slice holds.
 
     offsets: where each token of the text begins and ends, in characters.

@@ -5,11 +5,11 @@ import re
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
-from gateway.domain import Pair, Reading, Refused, Score
+from gateway.domain import Pair, Refused, Score, ScoringOptions
 from gateway.engines.base import Engine
-from gateway.errors import EngineNonsense, RerankError
-from gateway.prompts import VIDEO_MARKS
-from gateway.workshop import examples
+from gateway.errors import EngineBadResponse, RerankError
+from gateway.families.prompts import VIDEO_MARKS
+from gateway.media.preprocess import examples
 
 # bf16 engines move a score by up to 0.0165 with the batch (measured against float32); more is another prompt.
 STABLE_WITHIN = 0.03
@@ -29,7 +29,7 @@ class Check:
     detail: str
 
 
-class Doctor:
+class Readiness:
     """Examines one engine. The deep checks cost it real work: once passed, they hold until it goes away."""
 
     def __init__(self, engine: Engine) -> None:
@@ -41,8 +41,8 @@ class Doctor:
         alive = await _check("engine", self._alive())
         if not alive.passed:
             return [alive]
-        incarnation = self._engine.incarnation
-        if self._passed is None or self._passed[0] != incarnation:
+        epoch = self._engine.epoch
+        if self._passed is None or self._passed[0] != epoch:
             deep = [
                 await _check("version", self._version()),
                 await _check("token ids", self._token_ids()),
@@ -51,7 +51,7 @@ class Doctor:
             ]
             if not all(check.passed for check in deep):
                 return [alive, *deep]
-            self._passed = (incarnation, deep)
+            self._passed = (epoch, deep)
         return [alive, *self._passed[1]]
 
     async def _alive(self) -> str:
@@ -63,7 +63,7 @@ class Doctor:
         numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
         if numbers and tuple(map(int, numbers.groups())) < self._engine.min_version:
             needed = ".".join(map(str, self._engine.min_version))
-            raise EngineNonsense(f"vLLM {version} cannot read this family's prompts: it takes {needed} or newer")
+            raise EngineBadResponse(f"vLLM {version} cannot read this family's prompts: it takes {needed} or newer")
         return version or "not told"
 
     async def _token_ids(self) -> str:
@@ -72,9 +72,9 @@ class Doctor:
         text, ids = self._engine.probe
         tokens, sent = await self._engine.tokenize(text), self._engine.max_tokens
         if tokens.ids != ids:
-            raise EngineNonsense("the engine's tokenizer is not the gateway's: set tokenizer to the served model's")
+            raise EngineBadResponse("the engine's tokenizer is not the gateway's: set tokenizer to the served model's")
         if tokens.max_tokens is not None and tokens.max_tokens < sent:
-            raise EngineNonsense(
+            raise EngineBadResponse(
                 f"the engine reads {tokens.max_tokens} tokens (--max-model-len), max_tokens says {sent}"
             )
         return f"{len(ids)} of a rendered prompt are equal"
@@ -83,14 +83,14 @@ class Doctor:
         related: list[float] = []
         unrelated: list[float] = []
         for batch in ([RELATED, UNRELATED], [UNRELATED, RELATED], [RELATED], [UNRELATED, UNRELATED, RELATED]):
-            for pair, outcome in zip(batch, await self._engine.score(batch, Reading()), strict=True):
+            for pair, outcome in zip(batch, await self._engine.score(batch, ScoringOptions()), strict=True):
                 (related if pair is RELATED else unrelated).append(_value(outcome))
         spread = max(max(values) - min(values) for values in (related, unrelated))
         if spread > STABLE_WITHIN:
-            raise EngineNonsense(f"the same pair's score moves by {spread:.3f} with its place in a batch")
+            raise EngineBadResponse(f"the same pair's score moves by {spread:.3f} with its place in a batch")
         margin = related[0] - unrelated[0]
         if self._engine.real_weights and margin < SEPARATES_BY:
-            raise EngineNonsense(
+            raise EngineBadResponse(
                 f"a related text scores {margin:.3f} above an unrelated one, not {SEPARATES_BY} or more: "
                 "wrong weights, classification override or template"
             )
@@ -104,13 +104,13 @@ class Doctor:
         ]
         for ours, engines, _ in counted:
             if engines not in (ours, ours - VIDEO_MARKS):
-                raise EngineNonsense(
+                raise EngineBadResponse(
                     f"the engine reads {engines} tokens where a picture or video and its prompt have {ours}: "
                     "start it with `rerank engine`, whose flags and template the scores depend on"
                 )
         (_, _, red), (_, _, blue), *_rest = counted
         if red == blue:
-            raise EngineNonsense("a red picture and a blue one score alike: the engine does not see them")
+            raise EngineBadResponse("a red picture and a blue one score alike: the engine does not see them")
         return f"tokens of {len(counted)} pictures and videos are equal"
 
 
@@ -123,5 +123,5 @@ async def _check(name: str, run: Awaitable[str]) -> Check:
 
 def _value(outcome: Score | Refused) -> float:
     if isinstance(outcome, Refused):
-        raise EngineNonsense(f"a plain pair of sentences: {outcome.reason}")
+        raise EngineBadResponse(f"a plain pair of sentences: {outcome.reason}")
     return outcome.value

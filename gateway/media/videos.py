@@ -16,10 +16,10 @@ import av
 from av.video.stream import VideoStream
 from PIL import Image
 
-from gateway import boxes
 from gateway.errors import BadMedia
-from gateway.pictures import place_for, scaled, scaled_size, small_jpeg
-from gateway.sniff import what
+from gateway.media import containers
+from gateway.media.images import place_for, scaled, scaled_size, small_jpeg
+from gateway.media.sniff import what
 
 # Named, since a demuxer that FFmpeg would guess (a playlist) may open files and addresses that the video names.
 DEMUXERS = {"video/mp4": "mov", "video/quicktime": "mov", "video/webm": "matroska"}
@@ -123,9 +123,9 @@ def _check_claims(data: bytes) -> None:
     demuxer = DEMUXERS.get(kind)
     if demuxer is None:
         raise BadMedia(f"not a video (got {kind})")
-    if demuxer == "mov" and boxes.mp4_samples(data) > MAX_SAMPLES:
+    if demuxer == "mov" and containers.mp4_samples(data) > MAX_SAMPLES:
         raise BadMedia(f"claims to have over {MAX_SAMPLES} frames or samples of sound")
-    if not (boxes.mp4_is_whole(data) if demuxer == "mov" else boxes.webm_is_whole(data)):
+    if not (containers.mp4_is_whole(data) if demuxer == "mov" else containers.webm_is_whole(data)):
         raise BadMedia(f"the video ({kind}) is cut off")
 
 

@@ -16,7 +16,7 @@ import pi_heif
 from PIL import Image
 
 from gateway.errors import BadMedia
-from gateway.sniff import what
+from gateway.media.sniff import what
 
 Image.init()  # every plug-in now: `open` would look for a format's by a KeyError, from several threads
 pi_heif.register_heif_opener(thumbnails=False)

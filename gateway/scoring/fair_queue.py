@@ -5,7 +5,7 @@ import heapq
 import itertools
 
 
-class Turns:
+class FairQueue:
     """So many places; who waits is let in by (priority, round, arrival).
 
     A request's slices are of successive rounds, the first of the round now being served: ten documents asked for

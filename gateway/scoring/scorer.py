@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.caches import Cache
-from gateway.domain import Blob, Content, Outcome, Pair, Reading, Score
+from gateway.domain import Blob, Content, Outcome, Pair, Score, ScoringOptions
 from gateway.engines import Engine
-from gateway.errors import TooManyPairs
-from gateway.turns import Turns
+from gateway.errors import Overloaded
+from gateway.scoring.fair_queue import FairQueue
 
 # One call's pairs: enough to fill an engine's batch, few enough that the next request's turn comes soon.
 SLICE_PAIRS = 128
@@ -58,14 +58,20 @@ class Scorer:
         self._max_pairs_waiting = max_pairs_waiting
         self._pairs_waiting = 0
         self._in_flight: dict[bytes, _Flight] = {}
-        self._turns = Turns(CALLS_PER_ENGINE)
+        self._turns = FairQueue(CALLS_PER_ENGINE)
         self._rate = FIRST_RATE_PAIRS_PER_S
         self._landed_s = 0.0
 
     async def score(
-        self, query: Content, documents: Sequence[Content], reading: Reading, *, priority: int = 0, fresh: bool = False
+        self,
+        query: Content,
+        documents: Sequence[Content],
+        reading: ScoringOptions,
+        *,
+        priority: int = 0,
+        fresh: bool = False,
     ) -> Scored:
-        """Raises TooManyPairs at once rather than queue without bound, and what the engine raises."""
+        """Raises Overloaded at once rather than queue without bound, and what the engine raises."""
         started_s = time.perf_counter()
         cache = None if fresh else self._cache
         reading = self.engine.canonical(reading)
@@ -84,7 +90,7 @@ class Scorer:
         return Scored(outcomes, len(cached), tokens, seconds)
 
     async def _flown(
-        self, missing: dict[bytes, Pair], reading: Reading, priority: int, cache: Cache | None
+        self, missing: dict[bytes, Pair], reading: ScoringOptions, priority: int, cache: Cache | None
     ) -> dict[bytes, Outcome]:
         """Outcomes of what the cache did not know, from flights under way and new ones, in slices."""
         boarded = self._boarded(missing, reading, priority, cache)
@@ -99,7 +105,7 @@ class Scorer:
         return outcomes
 
     def _boarded(
-        self, missing: dict[bytes, Pair], reading: Reading, priority: int, cache: Cache | None
+        self, missing: dict[bytes, Pair], reading: ScoringOptions, priority: int, cache: Cache | None
     ) -> list[_Flight]:
         joined = {flight: None for key in missing if (flight := self._in_flight.get(key))}
         new = [(key, pair) for key, pair in missing.items() if key not in self._in_flight]
@@ -118,14 +124,14 @@ class Scorer:
     def _admit(self, count: int) -> None:
         waiting = self._pairs_waiting
         if waiting + count > self._max_pairs_waiting:
-            raise TooManyPairs(
+            raise Overloaded(
                 f"{waiting} pairs are waiting and this request brings {count}: "
                 f"at most {self._max_pairs_waiting} may wait, please try again later",
                 retry_after_s=max(1, min(MAX_RETRY_AFTER_S, math.ceil(waiting / self._rate))),
             )
         self._pairs_waiting += count
 
-    async def _fly(self, flight: _Flight, reading: Reading, order: tuple[int, int], cache: Cache | None) -> None:
+    async def _fly(self, flight: _Flight, reading: ScoringOptions, order: tuple[int, int], cache: Cache | None) -> None:
         try:
             await self._turns.take(*order)
             started_s = time.monotonic()
@@ -170,7 +176,7 @@ class Scorer:
         self._landed_s = now_s
 
 
-def pair_keys(identity: str, reading: Reading, query: Content, documents: Sequence[Content]) -> list[bytes]:
+def pair_keys(identity: str, reading: ScoringOptions, query: Content, documents: Sequence[Content]) -> list[bytes]:
     """A 16-byte key per document. Whatever changes the pair's score changes its key, and nothing else does."""
     prefix = hashlib.blake2b(digest_size=16)
     limits = f"{reading.max_tokens_per_doc}/{reading.max_chunks_per_doc}"

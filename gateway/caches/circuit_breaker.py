@@ -18,7 +18,7 @@ LEFT_ALONE_S = 5.0
 CHECKSUM_BYTES = 4
 
 
-class GuardedCache:
+class CircuitBreaker:
     """Never raises from get_many and set_many: a cache that is slow, full or gone is a cache that knows nothing.
 
     Every value carries a checksum over its key and itself: a damaged one is a miss, not a wrong score.

@@ -15,17 +15,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway import openapi
-from gateway.auth import Auth
 from gateway.caches import Cache, CacheError
 from gateway.dialects import RERANK_SEGMENTS, Dialect, dialect_of
-from gateway.domain import Blob, Kind, Reading
-from gateway.engines import Doctor, Fleet
-from gateway.errors import BadMedia, BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError, field_first
-from gateway.media import Media
-from gateway.metrics import Metrics
+from gateway.domain import Blob, Kind, ScoringOptions
+from gateway.engines import EngineStatus, Readiness
+from gateway.errors import BadMedia, BadRequest, EngineUnavailable, MethodNotAllowed, NotFound, RerankError
+from gateway.http import openapi
+from gateway.http.auth import Auth
+from gateway.media.loader import Media
 from gateway.rerank import Model, Models, rerank
 from gateway.settings import LimitSettings
+from gateway.telemetry.metrics import Metrics
+from gateway.validation import field_first
 
 log = logging.getLogger("gateway")
 
@@ -81,8 +82,8 @@ class Endpoint:
         self,
         models: Models,
         media: Media,
-        doctors: dict[str, Doctor],
-        fleet: Fleet,
+        doctors: dict[str, Readiness],
+        fleet: EngineStatus,
         cache: Cache | None,
         auth: Auth,
         metrics: Metrics,
@@ -266,7 +267,7 @@ class Endpoint:
             raise BadRequest("invalid request: expected either image or video")
         ((kind, url),) = given
         engine = self._models.serving(body.model, media=kind).scorer.engine
-        reading = Reading(fps=body.fps, max_frames=body.max_frames, max_pixels=body.max_pixels)
+        reading = ScoringOptions(fps=body.fps, max_frames=body.max_frames, max_pixels=body.max_pixels)
 
         async def looked() -> bytes:
             blob = Blob(kind, await self._media.load(url))
@@ -305,7 +306,7 @@ class Endpoint:
         return _json(msgspec.json.encode(openapi.DOCUMENT))
 
     async def _docs(self, call: Call) -> Response:
-        return Response(files("gateway").joinpath("docs.html").read_bytes(), media_type="text/html")
+        return Response(files("gateway.http").joinpath("docs.html").read_bytes(), media_type="text/html")
 
 
 async def _body(http: Request, max_bytes: int) -> bytes:

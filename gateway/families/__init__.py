@@ -1,0 +1,1 @@
+"""The only place that knows how a model reads a pair."""

@@ -1,0 +1,1 @@
+"""Pictures and videos: loading what a request names, and preparing it as a model reads it."""

@@ -1,0 +1,1 @@
+"""From pairs to scores: the cache, whoever already scores the pair, then the engine."""
