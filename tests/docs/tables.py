@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from gateway.errors import RerankError
 from gateway.settings import PREFIX, LauncherSettings, ModelSettings, Settings
 from gateway.telemetry.metrics import Metrics
 from launch import catalogue
@@ -54,12 +53,6 @@ def models() -> str:
     return _table(("name", "family", "takes", "context", "memory", "vLLM from", "also called"), rows)
 
 
-def errors() -> str:
-    """Every error a caller can get: its status, its code, and who must act."""
-    kinds = sorted({(kind.status, *_codes(kind), _sentence(kind)) for kind in _subclasses(RerankError)})
-    return _table(("status", "code", "meaning"), ((str(status), *rest) for status, *rest in kinds))
-
-
 def metrics() -> str:
     """Every metric of `/metrics`, as Prometheus names it."""
     told = Metrics().report().decode()
@@ -88,7 +81,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "model-settings": models_settings,
     "models": models,
-    "errors": errors,
     "metrics": metrics,
     "order": order,
     "sizes": sizes,
@@ -152,21 +144,6 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
     return "" if field.default in (None, "", ()) else f"`{field.default}`"
-
-
-def _subclasses(kind: type[RerankError]) -> Iterator[type[RerankError]]:
-    yield kind
-    for below in kind.__subclasses__():
-        yield from _subclasses(below)
-
-
-def _codes(kind: type[RerankError]) -> tuple[str, ...]:
-    code = getattr(kind, "code", None)
-    return (f"`{code}`",) if code else ("",)
-
-
-def _sentence(kind: type[RerankError]) -> str:
-    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
 
 
 def _dots(version: str) -> tuple[int, ...]:
