@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docs.pages import REPOSITORY
-from tests.gateway.conftest import engine, serve
+from tests.gateway.conftest import client, engine, serve
 
-__all__ = ["engine", "serve"]
+__all__ = ["client", "engine", "serve"]
 
 
 @pytest.fixture(scope="session")

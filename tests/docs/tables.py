@@ -3,6 +3,7 @@
 A page holds each table between `<!-- NAME: ... -->` and `<!-- end -->`; everything between the two is replaced.
 """
 
+import asyncio
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,10 +11,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import httpx
 import msgspec
 
-from gateway.settings import PREFIX, LauncherSettings, ModelSettings, Settings
-from gateway.telemetry.metrics import Metrics
+from gateway import app
+from gateway.settings import PREFIX, LauncherSettings, ModelSettings, Settings, load
 from launch import catalogue
 from launch.memory import needed_gib
 from tests.docs.code import GATEWAY, SPINE, lines_of_code
@@ -55,7 +57,7 @@ def models() -> str:
 
 def metrics() -> str:
     """Every metric of `/metrics`, as Prometheus names it."""
-    told = Metrics().report().decode()
+    told = asyncio.run(_answer("/metrics"))
     kinds = dict(re.findall(r"# TYPE (\S+) (\S+)", told))
     rows = [
         (f"`{name}`", kinds[name], meaning)
@@ -103,6 +105,13 @@ def main() -> None:
         if (new := filled(text)) != text:
             path.write_text(new, encoding="utf-8")
             print(path.relative_to(REPOSITORY), file=sys.stderr)
+
+
+async def _answer(path: str) -> str:
+    """Answer of a gateway to a GET of this path."""
+    gateway = app.build(load("models: {m: {family: cross-encoder, engine: 'http://127.0.0.1:9'}}", {}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://gateway") as client:
+        return (await client.get(path)).text
 
 
 def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:
