@@ -41,6 +41,6 @@ def test_a_dead_link_and_a_page_without_a_place_fail_the_build(tmp_path: Path) -
     (tmp_path / "docs" / "lost.md").write_text("\n".join(["# Lost", *DEAD]))
     run = built(tmp_path, tmp_path / "site")
     assert run.returncode != 0
-    assert run.stderr.count("WARNING") == len(DEAD) + 1
+    assert run.stderr.count("WARNING -") == len(DEAD) + 1
     for named in ("lost.md", "gone.md", "#nowhere", "/api/", "gone.png"):
         assert named in run.stderr
