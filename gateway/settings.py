@@ -23,11 +23,11 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_tokens: the longest prompt the engine reads. max_tokens_per_doc: what it reads of one document, where that is
     less than would fit (embedding models read query and document apart).
-    max_pixels: of a picture; the official 1800 patches of 32 x 32, or fewer for speed. max_frames, max_video_s: of a
-    video. All three are what a request may ask for at most.
+    max_pixels: of a picture. max_frames, max_video_s: of a video. A request may ask for so much at most; None is the
+    family's own limit.
     """
 
-    family: Literal["cross-encoder", "qwen3-reranker", "qwen3-vl-reranker"]
+    family: str
     engine: str
     hub: str | None = None
     revision: str | None = None
@@ -37,9 +37,9 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_tokens_per_doc: int | None = None
     aliases: tuple[str, ...] = ()
     instruction: str | None = None
-    max_pixels: int = 1800 * 32 * 32
-    max_frames: int = 64
-    max_video_s: float = 30.0
+    max_pixels: int | None = None
+    max_frames: int | None = None
+    max_video_s: float | None = None
 
 
 class MediaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,18 +178,7 @@ def _checked(settings: Settings) -> Settings:
     default = settings.default_model or next(iter(settings.models))
     if default not in settings.models:
         raise SettingsError(f"default_model: no model is called {default!r}")
-    return msgspec.structs.replace(
-        settings, default_model=default, default_media_model=_media_default(settings, default)
-    )
-
-
-def _media_default(settings: Settings, default: str) -> str:
-    """Who reads pictures where the request does not say: as set, else the default model, else the first that can."""
-    reading = [name for name, model in settings.models.items() if model.family == "qwen3-vl-reranker"]
-    named = settings.default_media_model
-    if named and named not in reading:
-        raise SettingsError(f"default_media_model: no model called {named!r} reads pictures")
-    return named or (default if default in reading else next(iter(reading), ""))
+    return msgspec.structs.replace(settings, default_model=default)
 
 
 def _check_names(models: Mapping[str, ModelSettings]) -> None:
@@ -204,8 +193,6 @@ def _check_names(models: Mapping[str, ModelSettings]) -> None:
 def _check_model(where: str, model: ModelSettings) -> None:
     if not model.engine.startswith(("http://", "https://")):
         raise SettingsError(f"{where}.engine: expected an http:// or https:// URL")
-    if model.family != "cross-encoder" and not (model.tokenizer or model.hub):
-        raise SettingsError(f"{where}.tokenizer: the family {model.family} needs one, a folder or a hub id")
     for name in ("max_tokens", "max_tokens_per_doc", "max_pixels", "max_frames", "max_video_s"):
         number = getattr(model, name)
         if number is not None and number < 1:
