@@ -1,4 +1,4 @@
-"""What an operator may set: one YAML file, overridden by `RERANK_*`, checked whole before anything starts."""
+"""The operator's settings: one YAML file, overridden by `RERANK_*`, checked whole before anything starts."""
 
 import math
 from collections.abc import Mapping
@@ -22,10 +22,7 @@ class SettingsError(Exception):
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model, and the engine that serves it."""
 
-    family: Annotated[
-        Literal["cross-encoder", "qwen3-reranker", "qwen3-vl-reranker"],
-        Meta(description="The model's recipe: how its prompt is written and its answer read."),
-    ]
+    family: Annotated[str, Meta(description="The model's recipe: how its prompt is written and its answer read.")]
     engine: Annotated[str, Meta(description="Base URL of a server that speaks vLLM's wire.")]
     hub: Annotated[
         str | None,
@@ -51,11 +48,15 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str | None, Meta(description="Task description in the prompt; without it the official one is used.")
     ] = None
     max_pixels: Annotated[
-        int,
-        Meta(description="Pixels of one picture at most; larger ones are scaled down. A request may ask for fewer."),
-    ] = 1800 * 32 * 32
-    max_frames: Annotated[int, Meta(description="Frames read of one video at most. A request may ask for fewer.")] = 64
-    max_video_s: Annotated[float, Meta(description="Longest video accepted, in seconds.")] = 30.0
+        int | None,
+        Meta(description="Pixels of one picture at most; larger ones are scaled down. Else the family's own limit."),
+    ] = None
+    max_frames: Annotated[
+        int | None, Meta(description="Frames read of one video at most. Else the family's own limit.")
+    ] = None
+    max_video_s: Annotated[
+        float | None, Meta(description="Longest video accepted, in seconds. Else the family's own limit.")
+    ] = None
 
 
 class MediaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,7 +104,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     default_media_model: Annotated[
         str,
-        Meta(description="Model for pictures and videos where the request names none that sees; else the first such."),
+        Meta(
+            description="Model for pictures and videos where the request names none that sees; "
+            "else the default model, or the first that does."
+        ),
     ] = ""
     unknown_model: Annotated[
         Literal["default", "error"],
@@ -163,7 +167,7 @@ def load(text: str, environ: Mapping[str, str]) -> Settings:
 
 
 def _with_keys_of_files(settings: Settings) -> Settings:
-    """A key of a file counts as one that was named. An empty line, or one that starts with #, holds none."""
+    """Adds the keys of `*_file` to the inline keys. Empty lines and lines that start with # hold none."""
     keys = {}
     for name in ("api_keys", "admin_keys"):
         path = getattr(settings, f"{name}_file")
@@ -201,7 +205,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _checked(settings: Settings) -> Settings:
-    """What types cannot say."""
+    """Checks that types cannot make. Raises SettingsError for the first wrong setting."""
     if not settings.models:
         raise SettingsError("models: name at least one")
     for name, model in settings.models.items():
@@ -223,18 +227,7 @@ def _checked(settings: Settings) -> Settings:
     default = settings.default_model or next(iter(settings.models))
     if default not in settings.models:
         raise SettingsError(f"default_model: no model is called {default!r}")
-    return msgspec.structs.replace(
-        settings, default_model=default, default_media_model=_media_default(settings, default)
-    )
-
-
-def _media_default(settings: Settings, default: str) -> str:
-    """Who reads pictures where the request does not say: as set, else the default model, else the first that can."""
-    reading = [name for name, model in settings.models.items() if model.family == "qwen3-vl-reranker"]
-    named = settings.default_media_model
-    if named and named not in reading:
-        raise SettingsError(f"default_media_model: no model called {named!r} reads pictures")
-    return named or (default if default in reading else next(iter(reading), ""))
+    return msgspec.structs.replace(settings, default_model=default)
 
 
 def _check_names(models: Mapping[str, ModelSettings]) -> None:
@@ -249,8 +242,6 @@ def _check_names(models: Mapping[str, ModelSettings]) -> None:
 def _check_model(where: str, model: ModelSettings) -> None:
     if not model.engine.startswith(("http://", "https://")):
         raise SettingsError(f"{where}.engine: expected an http:// or https:// URL")
-    if model.family != "cross-encoder" and not (model.tokenizer or model.hub):
-        raise SettingsError(f"{where}.tokenizer: the family {model.family} needs one, a folder or a hub id")
     for name in ("max_tokens", "max_tokens_per_doc", "max_pixels", "max_frames", "max_video_s"):
         number = getattr(model, name)
         if number is not None and number < 1:
@@ -258,7 +249,7 @@ def _check_model(where: str, model: ModelSettings) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine is there; a name other than localhost is nobody's promise."""
+    """True for an address that only this machine reaches. Of names only localhost counts."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

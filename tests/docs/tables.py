@@ -18,8 +18,9 @@ from gateway import app
 from gateway.settings import PREFIX, LauncherSettings, ModelSettings, Settings, load
 from launch import catalogue
 from launch.memory import needed_gib
-from tests.docs.code import GATEWAY, SPINE, lines_of_code
+from tests.docs.code import GATEWAY
 from tests.test_imports import ORDER
+from tests.test_shape import SPINE, code_lines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"(<!-- (?P<name>[a-z-]+): made by .*? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -75,7 +76,8 @@ def order() -> str:
 
 def sizes() -> str:
     """Lines of code of the text spine and of all of gateway/."""
-    spine, whole = (_rounded(sum(map(lines_of_code, paths))) for paths in (SPINE, GATEWAY))
+    files = ([REPOSITORY / name for name in SPINE], GATEWAY)
+    spine, whole = (_rounded(sum(len(code_lines(path)) for path in paths)) for paths in files)
     return f"The text spine has about {spine:,} lines of code, all of gateway/ about {whole:,}.\n"
 
 
