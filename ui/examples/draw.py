@@ -1,4 +1,4 @@
-"""Draws the examples' pictures and the video of the running dog: `python -m ui.examples.draw` makes them anew."""
+"""Drawings of the examples: pictures, and the video of a running dog. `python -m ui.examples.draw` makes the files."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw, ImageFilter
 
 SIZE = WIDTH, HEIGHT = 640, 427
 FILM, FRAMES_PER_S, SECONDS = (640, 360), 25, 5
-# Drawn this many times as large and shrunk: the edges are smooth.
+# Pictures are drawn this many times as large, and shrunk so that their edges are smooth.
 _SCALE = 3
 _HORIZON, _SHORE = 250, 318
-# How far down the snow reaches, from right to left.
+# Depths of the snow line, from right to left.
 _TEETH = (1, 1.12, 0.72, 1.12, 0.72, 1.12, 0.72, 1.12, 1)
 _Point = tuple[float, float]
 
@@ -25,11 +25,11 @@ def main(folder: Path) -> None:
 
 
 def film(file: Path) -> None:
-    """The dog runs to and fro, once in five seconds."""
+    """Write the video in which the dog runs to and fro, once in five seconds."""
     background = _sunset()
     top = HEIGHT - FILM[1]
     with av.open(str(file), "w", options={"movflags": "faststart"}) as out:
-        # One thread: the bytes do not depend on the machine's cores.
+        # With one thread the bytes do not depend on the machine's cores.
         options = {"crf": "25", "preset": "slow", "threads": "1"}
         stream = out.add_stream("libx264", rate=FRAMES_PER_S, options=options)
         stream.width, stream.height, stream.pix_fmt = *FILM, "yuv420p"
@@ -86,7 +86,7 @@ def _foam(pen: "_Pen", turn: float) -> None:
 
 
 def _woman(pen: "_Pen", wave: float) -> None:
-    """Her feet at the origin; 130 tall; she waves to the right."""
+    """Draw a woman of height 130 with her feet at the origin. She waves to the right."""
     skin, hair, dress = "#b26a47", "#3b1f22", "#f7f1ea"
     pen.soft("#7a4a3c", (6, 1), (42, 5), strength=0.55)
     pen.shape(hair, (-7, -125), (-17, -112), (-24, -92), (-30, -80), (-14, -82), (-4, -92), (3, -110))
@@ -107,7 +107,7 @@ def _woman(pen: "_Pen", wave: float) -> None:
 
 
 def _dog(pen: "_Pen", gait: float) -> None:
-    """Runs to the right, its middle above the origin; 110 long."""
+    """Draw a dog of length 110 that runs to the right. Its middle is above the origin."""
     coat, shade, light = "#d8923f", "#b06f2a", "#f0bf78"
     pen.soft("#7a4a3c", (0, 0), (56, 6), strength=0.55)
     pen = pen.at(0, -2 - 3 * abs(sin(gait)), 1)
@@ -254,7 +254,7 @@ def mug() -> Image.Image:
 
 
 class _Pen:
-    """Draws in the picture's own pixels, seen from `origin` and stretched."""
+    """A pen in a coordinate system with its own origin and scale."""
 
     def __init__(self, image: Image.Image, origin: _Point = (0, 0), x: float = 1, y: float = 1) -> None:
         self.image, self._origin, self._x, self._y = image, origin, x, y
@@ -267,7 +267,7 @@ class _Pen:
         self._draw.polygon(self._canvas(_rounded(points) if smooth else points), fill=colour)
 
     def line(self, colour: str, width: float, *points: _Point) -> None:
-        """With round ends and joints."""
+        """Draw a line with round ends and joints."""
         width *= self._y * _SCALE
         corners = self._canvas(points)
         self._draw.line(corners, fill=colour, width=round(width), joint="curve")
@@ -289,7 +289,7 @@ class _Pen:
         self.image.paste(colour, (round(left - size[0] / 2), round(top - size[1] / 2)), fading.resize(size))
 
     def mirror(self, level: float, tint: str) -> None:
-        """Water below `level`: what is above it upside down and half as high, tinted, shaken by ripples."""
+        """Draw water below `level`: the picture above it upside down, half as high, tinted and rippled."""
         width, height = self.image.size
         top = round(level * _SCALE)
         above = self.image.crop((0, 3 * top - 2 * height, width, top)).resize((width, height - top))
@@ -311,7 +311,7 @@ class _Pen:
 
 
 def _rounded(points: Sequence[_Point]) -> Iterator[_Point]:
-    """A closed Catmull-Rom curve through the points."""
+    """Points of a closed Catmull-Rom curve through the given ones."""
     count = len(points)
     for k in range(count):
         a, b, c, d = (points[(k + n) % count] for n in (-1, 0, 1, 2))
