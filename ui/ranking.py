@@ -164,7 +164,7 @@ async def live(client: Client, board: Board) -> AsyncIterator[None]:
 
 
 async def _drawn(work: Coroutine[Any, Any, None], board: Board) -> AsyncIterator[None]:
-    """Run the work, and yield when the board should be drawn. Raises what the work raises. Closing it cancels the work."""
+    """Run the work, and yield when the board should be drawn. Raises what the work raises. To close it cancels it."""
     task, drawn, drawn_s = asyncio.ensure_future(work), board.known, time.monotonic()
     try:
         while not task.done():
