@@ -1,4 +1,4 @@
-"""The examples are whole: every file is there, small, readable, and what `draw` draws."""
+"""The examples are complete: every file exists, is small and readable, and equals the drawing of `draw`."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_a_picture_is_the_one_that_is_drawn(name: str) -> None:
     with Image.open(path(name)) as kept:
         drawn = draw.PICTURES[name]()
         assert (kept.format, kept.mode, kept.size) == ("JPEG", "RGB", drawn.size)
-        # JPEG changes pixels a little, another picture a lot.
+        # JPEG changes pixels a little. Another picture would differ a lot.
         assert max(ImageStat.Stat(ImageChops.difference(kept, drawn)).mean) < 6
 
 
