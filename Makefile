@@ -5,7 +5,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # A requirements file is complete: nothing but what it names is installed, and only files whose hashes it knows.
 INSTALL := $(PIP) install --no-deps --require-hashes --only-binary :all:
 PROGRAMS := gateway launch ui
+# Tests that share nothing, so that they may run side by side: no vLLM, no browser, nothing but .venv.
 UNITS := tests/gateway tests/launch tests/ui_units $(wildcard tests/offline) $(wildcard tests/test_*.py)
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 ARGS ?=
 
 # $(call debian,PROGRAM,WHAT IS TESTED WITH IT): installs the package of that name, as root; else says so.
@@ -23,26 +25,29 @@ up: .venv/.run
 # own environment; redis-server and Chromium come from Debian's packages. Where one cannot be had its tests say so and
 # are skipped. The browser's tests are a run of their own, behind the others: Chromium has hung where nothing else does.
 # SIGINT lets pytest say how far it came. A linked .venv-vllm is another checkout's: venv would empty it.
-# Without ARGS each program must reach the coverage that pyproject.toml asks for.
+# Without ARGS every test runs, and each program must reach the coverage that pyproject.toml asks for.
 test: .venv/.test
 	$(call debian,redis-server,the shared cache)
 	$(call debian,chromium,the studio in a browser)
 	$(BIN)/python -m tests.sdk.provision
 	@test -L .venv-vllm || $(BIN)/python tests/vllm/provision.py
-ifdef ARGS
+ifneq ($(ARGS),)
 	$(BIN)/pytest $(ARGS)
 else
 	$(BIN)/coverage erase
-	timeout -s INT -k 30 2400 $(BIN)/coverage run -m pytest --durations=15 --ignore=tests/ui
+	timeout -s INT -k 30 900 $(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) --durations=15 $(UNITS)
+	timeout -s INT -k 30 2400 $(BIN)/coverage run -m pytest --durations=15 $(addprefix --ignore=,$(UNITS)) --ignore=tests/ui
 	.ci/browser
 	$(BIN)/coverage combine --quiet
-	set -e; for program in $(PROGRAMS); do $(BIN)/coverage report --include="$$program/*"; done
+	@failed=0; for program in $(PROGRAMS); do \
+	  echo "== coverage of $$program"; $(BIN)/coverage report --include="$$program/*" || failed=1; done; exit $$failed
 endif
 
-# The units, side by side: no vLLM, no browser, nothing to install but .venv.
+# What to run while working, within 90 s on two cores.
 test-fast: .venv/.test
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(UNITS) $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(UNITS) $(ARGS)
 
+# Changes the code in small ways, each of which must fail a test (docs/mutants.md).
 mutants: .venv/.test
 	$(BIN)/python -m tests.mutants $(ARGS)
 
@@ -55,6 +60,7 @@ bench: .venv/.test
 	@test -L .venv-vllm || $(BIN)/python tests/vllm/provision.py
 	$(BIN)/python -m bench
 
+# The pages of docs/ as a site, in site/; a dead link fails.
 docs: .venv/.test
 	$(BIN)/mkdocs build --strict
 
