@@ -15,10 +15,10 @@ from PIL import Image
 from bench.report import Report, Table, Target
 from bench.serving import gateway, stub_engine, tokenizer
 from gateway.domain import ScoringOptions
+from gateway.families.qwen3_vl import VISION
 from gateway.media import images, videos
-from gateway.media.vision import QWEN3_VL_VISION
 
-OFFICIAL = QWEN3_VL_VISION.options(ScoringOptions())
+OFFICIAL = VISION.options(ScoringOptions())
 PHOTO = (4000, 3000)
 PHOTO_WITHIN_MS = 80
 VIDEO = (1280, 720)

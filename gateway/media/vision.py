@@ -149,28 +149,3 @@ class MediaOptions:
         limit = min(self.max_pixels, profile.max_frame_pixels, profile.max_clip_pixels // frames)
         least = profile.min_frame_pixels
         return profile.scaled_size(width, height, min_pixels=least, max_pixels=max(limit, least))
-
-
-_TOKEN_PIXELS = 32 * 32
-# Pictures: 4 to 1800 tokens. Frames: one a second, at most 64, of 768 tokens each and ten times that in all.
-# https://github.com/QwenLM/Qwen3-VL-Embedding/blob/main/src/models/qwen3_vl_reranker.py
-# At least four frames, of at least 4 tokens each, and the ratio: qwen-vl-utils (its address is at `scaled_size`).
-# Steps, their labels and the marks: transformers' processor of Qwen3-VL. Those around a whole video came with 5.10.
-# max_video_s is ours: it bounds the time that a request may take to decode.
-QWEN3_VL_VISION = VisionProfile(
-    token_side=32,  # patches of 16 x 16 pixels, merged two by two
-    min_pixels=4 * _TOKEN_PIXELS,
-    max_pixels=1800 * _TOKEN_PIXELS,
-    max_side_ratio=200,
-    fps=1.0,
-    min_frames=4,
-    min_frame_pixels=4 * _TOKEN_PIXELS,
-    max_frame_pixels=768 * _TOKEN_PIXELS,
-    max_clip_pixels=10 * 768 * _TOKEN_PIXELS,
-    frames_per_patch=2,
-    step_label="<{:.1f} seconds>",
-    image_marks=2,
-    video_marks=2,
-    max_frames=64,
-    max_video_s=30.0,
-)

@@ -10,8 +10,8 @@ from PIL import Image, ImageOps, features
 
 from gateway.domain import ScoringOptions
 from gateway.errors import BadMedia
+from gateway.families.qwen3_vl import VISION
 from gateway.media import images
-from gateway.media.vision import QWEN3_VL_VISION
 from tests.gateway.made import heic, png
 
 SIDE = 64
@@ -37,7 +37,7 @@ def written(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def read(data: bytes) -> Image.Image:
-    picture = images.prepare(data, QWEN3_VL_VISION.options(ScoringOptions()))
+    picture = images.prepare(data, VISION.options(ScoringOptions()))
     image = Image.open(io.BytesIO(picture.bmp), formats=["BMP"])
     assert (image.mode, image.size) == ("RGB", (picture.width, picture.height))
     return image
@@ -193,7 +193,7 @@ SIZES = [
     [(budget, size, wanted) for budget, sizes in SIZES for size, wanted in sizes.items()],
 )
 def test_sizes_are_the_official_ones(max_pixels: int, size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    assert QWEN3_VL_VISION.options(ScoringOptions(max_pixels=max_pixels)).picture_size(*size) == wanted
+    assert VISION.options(ScoringOptions(max_pixels=max_pixels)).picture_size(*size) == wanted
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (640, 480), (300, 2000), (2000, 3001), (3001, 2000)])

@@ -11,15 +11,15 @@ from PIL import Image
 
 from gateway.domain import ScoringOptions
 from gateway.errors import BadMedia
+from gateway.families.qwen3_vl import VISION
 from gateway.media import videos
-from gateway.media.vision import QWEN3_VL_VISION
 from tests.gateway.made import BITS, RATE, SIDE, film
 from tests.gateway.test_pictures import B, G, R, Y, corners, near, quarters
 
 
 def prepared(data: bytes, *, max_video_s: float = 30.0, **asked: Any) -> videos.Clip:
     """The clip that the model sees, by the official rules unless asked for otherwise."""
-    profile = replace(QWEN3_VL_VISION, max_video_s=max_video_s)
+    profile = replace(VISION, max_video_s=max_video_s)
     return videos.prepare(data, profile.options(ScoringOptions(**asked)))
 
 
