@@ -144,7 +144,7 @@ class MediaOptions:
         return self.profile.scaled_size(width, height, min_pixels=self.profile.min_pixels, max_pixels=self.max_pixels)
 
     def frame_size(self, width: int, height: int, *, frames: int) -> tuple[int, int]:
-        """Width and height of each frame of a clip of so many frames, which share the clip's pixels. Raises BadMedia."""
+        """Width and height of each of a clip's frames, which share the clip's pixels. Raises BadMedia."""
         profile = self.profile
         limit = min(self.max_pixels, profile.max_frame_pixels, profile.max_clip_pixels // frames)
         least = profile.min_frame_pixels

@@ -53,7 +53,7 @@ def measure(raw: Engine, reference: Reference) -> list[Row]:
 
 
 def template_with_bare_newlines() -> Path:
-    """A template like the example in vLLM's repository. Jinja drops its last newline: the prompt ends in a single one."""
+    """A template like the example in vLLM's repository. Jinja drops its last newline, so the prompt ends in one."""
     source = OUR_TEMPLATE.read_text()
     assert source.endswith('{{ "\\n\\n" }}')
     broken = LOGS / "bare-newlines.jinja"
