@@ -31,9 +31,8 @@ NOT_COPIED = (
     "dist",
     "node_modules",
 )
-# A test that takes so many times its usual time, and at least so long, hangs.
+# A test that takes so many times its usual time, and longer than the plan's patience, hangs.
 PATIENCE = 10
-LEAST_PATIENCE_S = 10.0
 # Until the first test runs: imports and collection.
 COLLECTION_S = 60.0
 # pytest: the tests passed, or none of the chosen was left to run.
@@ -48,7 +47,7 @@ class TestsFail(Exception):
 class Plan:
     """An examination: `targets` are globs of files to mutate, `tests` and `ignored` paths as pytest takes them.
 
-    sample: how many mutants are run; None is all of them.
+    sample: how many mutants are run; None is all of them. patience_s: no test is taken to hang before.
     """
 
     root: Path
@@ -58,6 +57,7 @@ class Plan:
     seed: int
     sample: int | None
     workers: int
+    patience_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def chosen(plan: Plan, mutants: Sequence[Mutant]) -> list[Mutant]:
 
 def run(plan: Plan, mutants: Sequence[Mutant], folder: Path, told: Callable[[Result], None]) -> list[Result]:
     """A result for each mutant, in their order. Raises TestsFail."""
-    examination = _Examination(_recorded(plan, folder), mutants, told)
+    examination = _Examination(_recorded(plan, folder), mutants, plan.patience_s, told)
     running: dict[_Tree, _Job] = {}
     for number in range(plan.workers):
         tree = _Tree(folder / f"tree-{number}", folder / f"temporary-{number}")
@@ -165,10 +165,13 @@ class _Examination:
     Tests that killed another mutant of the same function, then of the same file, come first; then the quickest.
     """
 
-    def __init__(self, covering: Covering, mutants: Sequence[Mutant], told: Callable[[Result], None]) -> None:
+    def __init__(
+        self, covering: Covering, mutants: Sequence[Mutant], patience_s: float, told: Callable[[Result], None]
+    ) -> None:
         self.results: dict[Mutant, Result] = {}
         self._covering = covering
         self._waiting = iter(mutants)
+        self._patience_s = patience_s
         self._told = told
         self._kills: Counter[tuple[str, str, str]] = Counter()
 
@@ -188,7 +191,7 @@ class _Examination:
                 return None
             return "survived" if job.child.wait() in PASSED else "killed"
         usual_s = self._covering.durations.get(job.child.current)
-        patience_s = COLLECTION_S if usual_s is None else max(LEAST_PATIENCE_S, PATIENCE * usual_s)
+        patience_s = COLLECTION_S if usual_s is None else max(self._patience_s, PATIENCE * usual_s)
         if time.monotonic() - job.child.since_s < patience_s:
             return None
         job.child.kill()

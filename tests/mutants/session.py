@@ -156,6 +156,7 @@ class _Recorder:
     def __init__(self, measured: coverage.Coverage, tell: Callable[[str], None]) -> None:
         self._measured = measured
         self._tell = tell
+        self._current = ""
         self.durations: dict[str, float] = {}
         self.users: dict[str, list[str]] = {}
 
@@ -166,6 +167,7 @@ class _Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self._current = item.nodeid
         self._tell(item.nodeid)
         self._measured.switch_context(item.nodeid)
         started_s = time.perf_counter()
@@ -176,7 +178,7 @@ class _Recorder:
             self._measured.switch_context("")
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[Any]:
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[Any]:
         """A fixture that is made once runs for each test that asks for it."""
         if fixturedef.scope == "function":
             return (yield)
@@ -184,7 +186,7 @@ class _Recorder:
         try:
             return (yield)
         finally:
-            self._measured.switch_context(request._pyfuncitem.nodeid)
+            self._measured.switch_context(self._current)
 
 
 def record(
