@@ -1,4 +1,4 @@
-"""End to end on a real vLLM, directly with our template and through the gateway: new pairs, and a replay of hot queries."""
+"""End to end on a real vLLM, directly and through the gateway, with new pairs and with a replay of hot queries."""
 
 import json
 import os
@@ -136,7 +136,7 @@ def _scores(client: httpx.Client, endpoint: Endpoint, search: Search) -> list[fl
 
 
 def _searches() -> tuple[list[Search], str]:
-    """Searches over the operator's products if BENCH_PRODUCTS names a folder, else over our passages; and their title."""
+    """Searches of the folder in BENCH_PRODUCTS, or else of our passages, and their name for the report."""
     folder = os.environ.get(PRODUCTS_VARIABLE)
     if folder:
         return _product_searches(Path(folder)), "a product search"

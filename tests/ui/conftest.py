@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.launch.processes_alive import wait_for
-from tests.ui.servers import DEADLINE_S, Bench, BackgroundLoop, TcpProxy, answers, program, studio
+from tests.ui.servers import DEADLINE_S, BackgroundLoop, Bench, TcpProxy, answers, program, studio
 from tests.ui.visit import TIMEOUT_MS, Visit
 
 # Without --no-zygote Chromium has hung in the kernel. The other switches keep it from the network.

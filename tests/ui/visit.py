@@ -18,7 +18,7 @@ OPENED = "() => window.isFailing || document.querySelector('#engine input')?.val
 
 
 class Visit:
-    """One page in a context of its own. `faults` has its dialogs, errors and requests to other servers: there may be none."""
+    """One page in a context of its own. `faults` lists its dialogs, errors and requests to other servers."""
 
     def __init__(
         self, browser: Browser, url: str, *, width: int = 1440, fragment: str = "", ready: bool = True, **options: Any
