@@ -1,4 +1,4 @@
-"""What the tests ask, and how they read an error."""
+"""The requests of most tests, and their reading of an error."""
 
 import httpx
 
@@ -15,7 +15,8 @@ def message_of(response: httpx.Response, status: int) -> str:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     body = response.json()
-    assert set(body) == {"id", "message", "detail"}
+    assert set(body) == {"id", "message", "detail", "code"}
+    assert body["code"].replace("_", "").islower()
     assert body["id"]
     assert isinstance(body["message"], str)
     assert body["message"] == body["detail"] != ""

@@ -167,7 +167,8 @@ async def test_a_model_that_reads_text_only_is_told_above_the_list(server: Answe
     board = picture("a query of words")
     async for _ in live(Client(server.url, None), board):
         pass
-    assert board.fault and (board.fault.key, board.fault.detail) == ("no_vision", "reads text only")
+    assert board.fault
+    assert (board.fault.key, board.fault.detail) == ("no_vision", "reads text only")
 
 
 @pytest.mark.parametrize(

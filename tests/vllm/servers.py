@@ -63,7 +63,7 @@ def vllm(name: str, model: TinyModel | TinyVlModel, chat_template: Path | None =
 
 @contextlib.contextmanager
 def vision_engine(name: str, model: TinyVlModel, extra: Sequence[str] = ()) -> Iterator[Engine]:
-    """The launcher's own command for a VL reranker, with sizes for the CPU. It starts in 25 to 60 s, with 1.7 GB."""
+    """The launcher's own command for a VL reranker, with sizes for the CPU: 25 to 60 s to start, 1.7 GB of memory."""
     port = free_port()
     known = catalogue.read().folder(model.folder(), "qwen3-vl-reranker", VISION_TOKENS)
     sizes = ("--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", "256M")

@@ -53,7 +53,7 @@ def measure(raw: Engine, reference: Reference) -> list[Row]:
 
 
 def template_with_bare_newlines() -> Path:
-    """A template like the example in vLLM's repository. Jinja drops its last newline: one is left in the prompt."""
+    """A template like the example in vLLM's repository. Jinja drops its last newline, so the prompt ends in one."""
     source = OUR_TEMPLATE.read_text()
     assert source.endswith('{{ "\\n\\n" }}')
     broken = LOGS / "bare-newlines.jinja"
@@ -70,8 +70,9 @@ def worst_difference(
         expected = reference([Case(query, document, max_tokens=MAX_TOKENS) for document in documents])
         body = {"query": query, "documents": documents, **fields}
         response = httpx.post(f"{url}/v2/rerank", json=body, timeout=120).raise_for_status()
-        for result in response.json()["results"]:
-            differences.append(abs(result["relevance_score"] - expected[result["index"]].score))
+        differences += [
+            abs(result["relevance_score"] - expected[result["index"]].score) for result in response.json()["results"]
+        ]
     return max(differences)
 
 
