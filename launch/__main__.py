@@ -15,9 +15,9 @@ from typing import Any
 from launch import catalogue, engine, memory, vllm
 from launch.catalogue import Catalogue, LaunchError, Model
 from launch.command import ENVIRONMENT, TESTED_VLLM
+from launch.console import Console
 from launch.doctor import doctor, table
-from launch.processes import supervise
-from launch.screen import Screen
+from launch.supervisor import supervise
 from launch.up import read_config, up
 
 _DEFAULT_ON_GPU = "Qwen3-Reranker-4B"
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    screen, models = Screen(), catalogue.read()
+    console, models = Console(), catalogue.read()
     config = read_config(options.config)
     visible_gpus = environment.get("CUDA_VISIBLE_DEVICES")
     if options.install_vllm:
@@ -55,7 +55,7 @@ def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     if options.profile and options.models:
         raise LaunchError("name models or a --profile, not both")
     names = _PROFILES[options.profile] if options.profile else options.models
-    chosen = [_model(models, name, options) for name in names] or [_default(models, installed, free, screen)]
+    chosen = [_model(models, name, options) for name in names] or [_default(models, installed, free, console)]
     if len({model.name.lower() for model in chosen}) < len(chosen):
         raise LaunchError("the same model twice")
     for model in chosen:
@@ -63,29 +63,29 @@ def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     engines = engine.prepare_all(chosen, models, installed, free, _words(options.engine_args))
     return _in_workspace(
         lambda folder: up(
-            engines, config, environment, folder, screen, with_studio=not options.no_ui, lazy=options.lazy
+            engines, config, environment, folder, console, with_studio=not options.no_ui, lazy=options.lazy
         )
     )
 
 
 def _engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    screen, models = Screen(), catalogue.read()
+    console, models = Console(), catalogue.read()
     model = _model(models, options.model, options)
     extra = _words(options.engine_args)
     if options.dry_run:
         return _dry_run(models, model, options, extra, environment)
     if options.after:
-        engine.wait_for(options.after, screen)
+        engine.wait_for(options.after, console)
     installed = vllm.find(options.vllm, environment.get("PATH"))
     free = engine.available_memory(installed, environment.get("CUDA_VISIBLE_DEVICES"))
     chosen = engine.prepare(model, models, installed, free, host=options.host, port=options.port, extra=extra)
     engine.refuse_if_taken(options.host, options.port, change_with="--port")
 
     async def introduce() -> None:
-        screen.say(f"{model.name} serves vLLM's API at {chosen.url}. Ctrl-C ends it.")
+        console.say(f"{model.name} serves vLLM's API at {chosen.url}. Ctrl-C ends it.")
 
     return _in_workspace(
-        lambda folder: supervise([chosen.program(folder / "engine.log", environment)], screen, once_ready=introduce)
+        lambda folder: supervise([chosen.program(folder / "engine.log", environment)], console, once_ready=introduce)
     )
 
 
@@ -136,13 +136,13 @@ def _model(models: Catalogue, name: str, options: argparse.Namespace) -> Model:
     return dataclasses.replace(model, max_tokens=min(options.max_tokens or model.max_tokens, model.context))
 
 
-def _default(models: Catalogue, installed: vllm.Vllm | None, free: memory.Memory | None, screen: Screen) -> Model:
+def _default(models: Catalogue, installed: vllm.Vllm | None, free: memory.Memory | None, console: Console) -> Model:
     """The 4B reranker where a GPU and vLLM are, else the one that runs anywhere."""
     has_gpu = free is not None and free.device == "cuda"
     if has_gpu and installed:
         return models.find(_DEFAULT_ON_GPU)
     missing = "vLLM is not installed (--install-vllm does that)" if has_gpu else "No NVIDIA GPU here"
-    screen.say(f"{missing}: serving {_DEFAULT_ELSEWHERE}, small and English first, good for trying things out")
+    console.say(f"{missing}: serving {_DEFAULT_ELSEWHERE}, small and English first, good for trying things out")
     return models.find(_DEFAULT_ELSEWHERE)
 
 

@@ -24,7 +24,7 @@ from launch.up import read_config
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class EngineAddress:
     """An engine that may run beside the gateway."""
 
     model: Model
@@ -40,24 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         config = read_config(Path(given) if given else None)
         known = read_config(merged) if merged.exists() else {}
-        neighbours = [neighbour(*words) for words in options.engine]
-        text = yaml.safe_dump(settings(config, neighbours, known, _resolves), sort_keys=False, allow_unicode=True)
+        addresses = [engine_address(*words) for words in options.engine]
+        text = yaml.safe_dump(settings(config, addresses, known, _resolves), sort_keys=False, allow_unicode=True)
         merged.write_text(text, encoding="utf-8")
     except (LaunchError, OSError) as error:
         sys.exit(f"rerank: {error}")
     os.execv(sys.executable, [sys.executable, "-m", "gateway", "--config", str(merged)])  # noqa: S606 -- no shell wanted
 
 
-def neighbour(name: str, url: str, max_tokens: str) -> Neighbour:
+def engine_address(name: str, url: str, max_tokens: str) -> EngineAddress:
     """What `--engine` says; raises LaunchError for a model that is not in the catalogue."""
     model, address = catalogue.read().find(name), urlsplit(url)
     tokens = min(int(max_tokens), model.context) if max_tokens else model.max_tokens
-    return Neighbour(replace(model, max_tokens=tokens), address.hostname or "", address.port or 80)
+    return EngineAddress(replace(model, max_tokens=tokens), address.hostname or "", address.port or 80)
 
 
 def settings(
     config: Mapping[str, Any],
-    neighbours: Sequence[Neighbour],
+    addresses: Sequence[EngineAddress],
     known: Mapping[str, Any],
     resolves: Callable[[str], bool],
 ) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def settings(
     if config.get("models"):
         return dict(config)
     before = known.get("models") or {}
-    there = [one for one in neighbours if one.model.name in before or resolves(one.host)]
+    there = [one for one in addresses if one.model.name in before or resolves(one.host)]
     if not there:
-        raise LaunchError(f"no engine is beside this gateway: {', '.join(one.host for one in neighbours)}")
+        raise LaunchError(f"no engine is beside this gateway: {', '.join(one.host for one in addresses)}")
     models = {one.model.name: Engine(one.model, one.host, one.port, ()).settings(0) for one in there}
     return {**config, "models": models}
 

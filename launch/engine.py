@@ -12,14 +12,14 @@ import httpx
 from launch import memory
 from launch.catalogue import Catalogue, LaunchError, Model
 from launch.command import embedded_command, engine_environment, parse_version, vllm_command
+from launch.console import Console
 from launch.embedded.packaged import packaged_folder
+from launch.lifecycle import Policy
 from launch.memory import Memory, Plan
-from launch.processes import Attempt, Program
-from launch.screen import Screen
-from launch.supervisor import Policy
+from launch.supervisor import Attempt, Program
 from launch.vllm import Vllm
 
-_NEIGHBOUR_POLL_S = 2.0
+_POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,18 +184,18 @@ def refuse_if_taken(host: str, port: int, *, change_with: str) -> None:
             raise LaunchError(f"cannot listen on {host}:{port}: {reason}; choose another with {change_with}") from error
 
 
-def wait_for(url: str, screen: Screen) -> None:
+def wait_for(url: str, console: Console) -> None:
     """Returns when the engine at `url` is ready, however long that takes: its weights may have to be downloaded.
 
     Two that start on one GPU would each take the other's memory for its own.
     """
-    screen.say(f"Waiting for {url} to be ready")
+    console.say(f"Waiting for {url} to be ready")
     while not _is_ready(url):
-        time.sleep(_NEIGHBOUR_POLL_S)
+        time.sleep(_POLL_S)
 
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health", timeout=_NEIGHBOUR_POLL_S, trust_env=False).is_success
+        return httpx.get(f"{url}/health", timeout=_POLL_S, trust_env=False).is_success
     except httpx.HTTPError:
         return False

@@ -1,243 +1,317 @@
-"""Decides what to do with one program, given what happened to it: a pure state machine.
+"""Runs programs as `lifecycle` decides: the one loop that starts, watches and ends real processes."""
 
-    WAITING ──due──▶ STARTING ──healthy──▶ READY
-       ▲                │ exits, never was ready ──▶ FAILED (would fail the same way again)
-       │                │ out of memory, a smaller attempt left: WAITING
-       └──back-off──────┴─── exits after it was ready, or unhealthy too long (by way of STOPPING)
-    any ──stop──▶ STOPPING ──exits──▶ STOPPED
-    IDLE, FAILED ──start──▶ WAITING
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-`processes` feeds it events and carries out its actions.
-"""
+import httpx
 
-import enum
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from launch.console import Console
+from launch.lifecycle import Action, Event, Exited, Fact, GiveUp, Group, Phase, Policy, Say, Spawn, State, step
+from launch.progress import progress
+from launch.reaper import Reaper, signal_group
+from launch.status_server import STATES, StatusServer
 
-
-class Phase(enum.Enum):
-    IDLE = "idle"  # not to be started before somebody asks
-    WAITING = "waiting"  # to be started at due_s
-    STARTING = "starting"  # given up at due_s
-    READY = "ready"
-    STOPPING = "stopping"  # killed at due_s
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """The program has ended, and its process group with it."""
-
-    status: int
-    out_of_memory: bool = False
-
-
-class Fact(enum.Enum):
-    TICK = "tick"
-    HEALTHY = "healthy"
-    UNHEALTHY = "unhealthy"
-    STOP = "stop"  # asked for; asked for twice means at once
-    RESTART = "restart"  # asked for
-    START = "start"  # asked for: means nothing to what runs
-
-
-Event = Exited | Fact
+_TICK_S = 0.1
+_PROBE_S = {Phase.STARTING: 0.2}
+_LAZY_PROBE_S = 2.0
+_PROBE_TIMEOUT_S = 5.0
+# vLLM names the cause some ninety lines before its last: two tracebacks of other processes follow.
+_LAST_LINES = 400
+_SHOWN_LINES = 12
+_NAMED_ERROR = re.compile(r"(?:^|\] )((?:\w+\.)*\w*(?:Error|Exception): .+)")
+_LOG_BYTES = 16 << 20
+# How long the rest of a group may take to end once its leader has: vLLM's workers free shared memory.
+_LEFTOVER_GRACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Spawn:
-    """Start the program, with its `attempt`-th command line."""
+class Attempt:
+    """One way to start a program; `note` is said when it is taken."""
 
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    text: str
+    command: Sequence[str]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class GiveUp:
-    reason: str
+class Program:
+    """A program to keep running. Its attempts go from the preferred one to those that need less memory."""
+
+    name: str
+    attempts: Sequence[Attempt]
+    health_url: str
+    log: Path
+    environment: Mapping[str, str]
+    policy: Policy = field(default_factory=Policy)
+    died_of_memory: Callable[[Iterable[str]], bool] = lambda _lines: False
+    # Said when the smallest attempt ran out of memory too.
+    memory_advice: str = ""
+    # Called with the number of a smaller attempt before it is started; the programs named are restarted with it.
+    before_step_down: Callable[[int], None] = lambda _attempt: None
+    restarts: Sequence[str] = ()
+    idle: bool = False  # not started before it is asked for
+    optional: bool = False  # given up, it leaves the others running
+    # Of the programs that load onto one device one starts at a time: each would take the others' memory for its own.
+    loads_onto: str = ""
+    model: str = ""  # an engine's: the name by which its state is told and its start asked for
 
 
-class Group(enum.Enum):
-    TERMINATE = "SIGTERM to the process group"
-    KILL = "SIGKILL to the process group"
+async def supervise(
+    programs: Sequence[Program],
+    console: Console,
+    *,
+    once_ready: Callable[[], Awaitable[None]] | None = None,
+    status_server: StatusServer | None = None,
+) -> int:
+    """Runs the programs until they are told to stop (returns 0) or one of them is given up (1).
+
+    SIGINT, SIGTERM and SIGHUP ask them to stop, a second one kills. `once_ready` is called when all of them that
+    are started are ready for the first time. Who asks `status_server` is told of those with a `model`, and starts them.
+    """
+    inbox = _Inbox()
+    failed = False
+    async with contextlib.AsyncExitStack() as stack:
+        reaper = stack.enter_context(Reaper())
+        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=_PROBE_TIMEOUT_S))
+        await stack.enter_async_context(_posting(inbox))
+        watched = {program.name: _Watched(program, console, reaper, client, inbox) for program in programs}
+        if status_server:
+            stack.enter_context(status_server)
+            _serve_status(status_server, watched.values(), inbox)
+        while not all(one.state.over for one in watched.values()):
+            name, event = await inbox.get()
+            for one in watched.values() if name is EVERYBODY else [watched[name]]:
+                if event is Fact.TICK and _must_wait(one, watched.values()):
+                    continue
+                if one.take(event) and not one.program.optional:
+                    failed = True
+                    inbox.put_nowait((EVERYBODY, Fact.STOP))
+            _show_progress(watched.values(), console)
+            if once_ready and all(map(_settled, watched.values())):
+                await stack.enter_async_context(_background(once_ready()))
+                once_ready = None
+    return int(failed)
 
 
-Action = Spawn | Say | GiveUp | Group
+EVERYBODY = ""
+_Inbox = asyncio.Queue[tuple[str, Event]]  # the name of a program, or EVERYBODY
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    attempts: int = 1  # command lines there are: the first, then those that need less memory
-    start_timeout_s: float = 1800.0  # a first start may download 16 GB
-    stop_grace_s: float = 10.0
-    unhealthy_s: float = 60.0  # a busy engine may be slow to answer
-    backoff_s: float = 1.0
-    longest_backoff_s: float = 30.0
-    settled_s: float = 120.0  # ready this long: past failures are forgiven
-    failures: int = 8  # in a row, each without settling
+class _Watched:
+    """A program with its state and, while it runs, its process."""
+
+    def __init__(
+        self, program: Program, console: Console, reaper: Reaper, client: httpx.AsyncClient, inbox: _Inbox
+    ) -> None:
+        self.program = program
+        self.state = State(phase=Phase.IDLE) if program.idle else State()
+        self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._screen, self._reaper, self._client, self._inbox = console, reaper, client, inbox
+        self._process: subprocess.Popen[bytes] | None = None
+        self._attempt = 0
+        self._following: asyncio.Task[None] | None = None
+
+    def take(self, event: Event) -> bool:
+        """Lets the event change the state and does what that asks for; True when the program is given up."""
+        self.state, actions = step(self.state, event, time.monotonic(), self.program.policy)
+        for action in actions:
+            self._do(action)
+        return any(isinstance(action, GiveUp) for action in actions)
+
+    def lines(self) -> list[str]:
+        """A copy of its last lines, for any thread: the one that follows the process may be adding to them."""
+        for _ in range(8):
+            with contextlib.suppress(RuntimeError):  # changed while it was copied
+                return list(self.last_lines)
+        return []
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Spawn(attempt):
+                self._spawn(attempt)
+            case Say(text):
+                self._screen.say(f"{self.program.name}: {text}")
+            case GiveUp(reason):
+                self._give_up(reason)
+            case Group.TERMINATE if self._process:
+                signal_group(self._process.pid, signal.SIGTERM)
+            case Group.KILL if self._process:
+                signal_group(self._process.pid, signal.SIGKILL)
+
+    def _spawn(self, attempt: int) -> None:
+        way = self.program.attempts[attempt]
+        if attempt != self._attempt:
+            self._attempt = attempt
+            self._screen.say(f"{self.program.name}: out of memory; now {way.note}")
+            self.program.before_step_down(attempt)
+            for other in self.program.restarts:
+                self._inbox.put_nowait((other, Fact.RESTART))
+        self.last_lines.clear()
+        try:
+            # A session of its own: Ctrl-C reaches the launcher only, and the whole group can be ended at once.
+            self._process = subprocess.Popen(
+                way.command,
+                env=dict(self.program.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self.last_lines.append(f"{way.command[0]}: {error.strerror}")
+            self._inbox.put_nowait((self.program.name, Exited(127)))
+            return
+        self._reaper.watch(self._process.pid)
+        self._following = asyncio.create_task(self._follow(self._process))
+
+    async def _follow(self, process: subprocess.Popen[bytes]) -> None:
+        """Reports on the process from its start to the end of its last descendant."""
+        reader = threading.Thread(target=_drain, args=(process, self.program.log, self.last_lines), daemon=True)
+        reader.start()
+        async with _background(self._probe()):
+            await asyncio.to_thread(process.wait)
+        await _end_leftovers(process.pid)
+        await asyncio.to_thread(reader.join, 1.0)
+        self._reaper.forget(process.pid)
+        out_of_memory = self.program.died_of_memory(list(self.last_lines))
+        self._inbox.put_nowait((self.program.name, Exited(process.returncode, out_of_memory)))
+
+    async def _probe(self) -> None:
+        while True:
+            try:
+                healthy = (await self._client.get(self.program.health_url)).status_code == 200
+            except httpx.HTTPError:
+                healthy = False
+            self._inbox.put_nowait((self.program.name, Fact.HEALTHY if healthy else Fact.UNHEALTHY))
+            await asyncio.sleep(_PROBE_S.get(self.state.phase, _LAZY_PROBE_S))
+
+    def _give_up(self, reason: str) -> None:
+        said = "\n".join(f"  | {line}" for line in telling(self.last_lines))
+        self._screen.say(f"{self.program.name}: {reason}. It said, and {self.program.log} has it all:\n{said}")
+        if self.program.memory_advice and self.program.died_of_memory(list(self.last_lines)):
+            self._screen.say(f"{self.program.name}: {self.program.memory_advice}")
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    phase: Phase = Phase.WAITING
-    since_s: float = 0.0
-    due_s: float = 0.0
-    then: Phase = Phase.STOPPED  # what follows STOPPING
-    attempt: int = 0
-    was_ready: bool = False
-    failures: int = 0
-    sick_since_s: float | None = None
+def _serve_status(status_server: StatusServer, watched: Iterable[_Watched], inbox: _Inbox) -> None:
+    engines = {one.program.model: one for one in watched if one.program.model}
+    loop = asyncio.get_running_loop()
 
-    @property
-    def over(self) -> bool:
-        return self.phase in (Phase.STOPPED, Phase.FAILED)
+    def start(model: str) -> None:
+        event = (engines[model].program.name, Fact.START)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(inbox.put_nowait, event)
+
+    status_server.of(lambda: {model: _told(one) for model, one in engines.items()}, start)
 
 
-Step = tuple[State, tuple[Action, ...]]
+def _told(one: _Watched) -> dict[str, Any]:
+    """A program's state in words. Called from another thread: it reads a frozen state and a copy of the lines."""
+    phase, lines = one.state.phase, one.lines()
+    how_far = progress(lines) if phase is Phase.STARTING else None
+    detail = ""
+    if phase is Phase.FAILED:
+        detail = next(iter(telling(lines)), "")
+    elif how_far:
+        detail = how_far.stage
+    return {"state": STATES[phase], "progress": how_far and how_far.share, "detail": detail[:300]}
 
 
-def step(state: State, event: Event, now_s: float, policy: Policy) -> Step:
-    """What becomes of `state`, and what to do; an event that means nothing in a phase changes nothing."""
-    if isinstance(event, Exited):
-        react = _ENDS.get(state.phase)
-        return react(state, event, now_s, policy) if react else (state, ())
-    reaction = _REACTIONS.get((state.phase, event))
-    return reaction(state, now_s, policy) if reaction else (state, ())
-
-
-def _start_when_due(state: State, now_s: float, policy: Policy) -> Step:
-    if now_s < state.due_s:
-        return state, ()
-    started = replace(state, phase=Phase.STARTING, since_s=now_s, due_s=now_s + policy.start_timeout_s)
-    return started, (Spawn(state.attempt),)
-
-
-def _wait_no_longer(state: State, now_s: float, _policy: Policy) -> Step:
-    return replace(state, phase=Phase.WAITING, since_s=now_s, due_s=now_s, was_ready=False, failures=0), ()
-
-
-def _become_ready(state: State, now_s: float, _policy: Policy) -> Step:
-    ready = replace(state, phase=Phase.READY, since_s=now_s, was_ready=True, sick_since_s=None)
-    return ready, (Say(f"ready after {now_s - state.since_s:.1f} s"),)
-
-
-def _watch_start(state: State, now_s: float, policy: Policy) -> Step:
-    if now_s < state.due_s:
-        return state, ()
-    stopping, actions = _end(state, now_s, policy, then=Phase.FAILED)
-    return stopping, (*actions, GiveUp(f"not ready after {policy.start_timeout_s:.0f} s"))
-
-
-def _feel_well(state: State, _now_s: float, _policy: Policy) -> Step:
-    return replace(state, sick_since_s=None), ()
-
-
-def _feel_sick(state: State, now_s: float, policy: Policy) -> Step:
-    since = now_s if state.sick_since_s is None else state.sick_since_s
-    if now_s - since < policy.unhealthy_s:
-        return replace(state, sick_since_s=since), ()
-    stopping, actions = _end(state, now_s, policy, then=Phase.WAITING)
-    return stopping, (Say(f"gave no sign of health for {policy.unhealthy_s:.0f} s: restarting"), *actions)
-
-
-def _restart(state: State, now_s: float, policy: Policy) -> Step:
-    return _end(state, now_s, policy, then=Phase.WAITING)
-
-
-def _stop(state: State, now_s: float, policy: Policy) -> Step:
-    return _end(state, now_s, policy, then=Phase.STOPPED)
-
-
-def _stop_waiting(state: State, now_s: float, _policy: Policy) -> Step:
-    return replace(state, phase=Phase.STOPPED, since_s=now_s), ()
-
-
-def _stop_at_once(state: State, _now_s: float, _policy: Policy) -> Step:
-    asked_before = state.then is Phase.STOPPED
-    then = Phase.FAILED if state.then is Phase.FAILED else Phase.STOPPED
-    return replace(state, then=then), ((Group.KILL,) if asked_before else ())
-
-
-def _kill_when_due(state: State, now_s: float, policy: Policy) -> Step:
-    if now_s < state.due_s:
-        return state, ()
-    return replace(state, due_s=now_s + policy.stop_grace_s), (Group.KILL,)
-
-
-def _end(state: State, now_s: float, policy: Policy, *, then: Phase) -> Step:
-    stopping = replace(
-        state,
-        phase=Phase.STOPPING,
-        since_s=now_s,
-        due_s=now_s + policy.stop_grace_s,
-        then=then,
-        sick_since_s=None,
+def _must_wait(one: _Watched, others: Iterable[_Watched]) -> bool:
+    device = one.program.loads_onto
+    return one.state.phase is Phase.WAITING and any(
+        other.state.phase is Phase.STARTING and other.program.loads_onto == device != "" for other in others
     )
-    return stopping, (Group.TERMINATE,)
 
 
-def _died_starting(state: State, event: Exited, now_s: float, policy: Policy) -> Step:
-    if event.out_of_memory and state.attempt + 1 < policy.attempts:
-        smaller = replace(state, phase=Phase.WAITING, since_s=now_s, due_s=now_s, attempt=state.attempt + 1)
-        return smaller, ()
-    if not state.was_ready:
-        cause = "ran out of memory" if event.out_of_memory else f"ended with {describe_status(event.status)}"
-        failed = replace(state, phase=Phase.FAILED, since_s=now_s)
-        return failed, (GiveUp(f"{cause} before it was ready"),)
-    return _try_again(state, event, now_s, policy)
+def _settled(one: _Watched) -> bool:
+    phase = one.state.phase
+    return phase in (Phase.READY, Phase.IDLE) or (one.program.optional and phase is Phase.FAILED)
 
 
-def _died_ready(state: State, event: Exited, now_s: float, policy: Policy) -> Step:
-    settled = now_s - state.since_s >= policy.settled_s
-    return _try_again(replace(state, failures=0) if settled else state, event, now_s, policy)
+def telling(lines: Iterable[str]) -> list[str]:
+    """What to show of a program that failed: the errors it named, and its very last lines."""
+    said = list(lines)
+    named = list(dict.fromkeys(match[1] for line in said if (match := _NAMED_ERROR.search(line))))
+    last = said[-_SHOWN_LINES + len(named[:3]) :]
+    return [*(error for error in named[:3] if error not in last), *last]
 
 
-def _try_again(state: State, event: Exited, now_s: float, policy: Policy) -> Step:
-    cause = f"ended with {describe_status(event.status)}"
-    if state.failures + 1 >= policy.failures:
-        return replace(state, phase=Phase.FAILED, since_s=now_s), (
-            GiveUp(f"{cause}, {policy.failures} times in a row"),
-        )
-    wait_s = min(policy.backoff_s * 2**state.failures, policy.longest_backoff_s)
-    waiting = replace(state, phase=Phase.WAITING, since_s=now_s, due_s=now_s + wait_s, failures=state.failures + 1)
-    return waiting, (Say(f"{cause}: starting it again in {wait_s:g} s"),)
+async def _end_leftovers(group: int) -> None:
+    """Ends what is left of a group whose leader is gone: vLLM's workers hold the GPU that a restart needs."""
+    deadline = time.monotonic() + _LEFTOVER_GRACE_S
+    left = signal_group(group, signal.SIGTERM)
+    while left and time.monotonic() < deadline:
+        await asyncio.sleep(_TICK_S)
+        left = signal_group(group, 0)
+    if left:
+        signal_group(group, signal.SIGKILL)
 
 
-def _ended_as_asked(state: State, _event: Exited, now_s: float, _policy: Policy) -> Step:
-    return replace(state, phase=state.then, since_s=now_s, due_s=now_s), ()
+def _drain(process: subprocess.Popen[bytes], log: Path, last_lines: deque[str]) -> None:
+    """Copies what the process prints to its log and, line by line, to `last_lines`; runs in a thread."""
+    assert process.stdout
+    rest = ""
+    with process.stdout as pipe:
+        while chunk := os.read(pipe.fileno(), 65536):
+            if log.exists() and log.stat().st_size > _LOG_BYTES:
+                log.replace(log.with_suffix(".old"))
+            with log.open("ab") as file:
+                file.write(chunk)
+            # A carriage return redraws a progress bar: each drawing counts as a line.
+            *lines, rest = re.split(r"[\r\n]+", rest + chunk.decode(errors="replace"))
+            last_lines.extend(line for line in lines if line.strip())
+            rest = rest[-4096:]
+    if rest.strip():
+        last_lines.append(rest)
 
 
-def describe_status(status: int) -> str:
-    """An exit status as subprocess gives it: negative for a signal."""
-    return f"signal {-status}" if status < 0 else f"status {status}"
+def _show_progress(watched: Iterable[_Watched], console: Console) -> None:
+    starting = [one for one in watched if one.state.phase is Phase.STARTING]
+    if starting:
+        slowest = min(starting, key=lambda one: one.state.since_s)
+        elapsed_s = time.monotonic() - slowest.state.since_s
+        last = slowest.last_lines[-1].strip() if slowest.last_lines else ""
+        console.progress(f"{slowest.program.name}: starting, {elapsed_s:.0f} s  {last}")
 
 
-_REACTIONS: dict[tuple[Phase, Fact], Callable[[State, float, Policy], Step]] = {
-    (Phase.IDLE, Fact.START): _wait_no_longer,
-    (Phase.IDLE, Fact.STOP): _stop_waiting,
-    (Phase.FAILED, Fact.START): _wait_no_longer,
-    (Phase.FAILED, Fact.STOP): _stop_waiting,
-    (Phase.WAITING, Fact.TICK): _start_when_due,
-    (Phase.WAITING, Fact.STOP): _stop_waiting,
-    (Phase.STARTING, Fact.TICK): _watch_start,
-    (Phase.STARTING, Fact.HEALTHY): _become_ready,
-    (Phase.STARTING, Fact.RESTART): _restart,
-    (Phase.STARTING, Fact.STOP): _stop,
-    (Phase.READY, Fact.HEALTHY): _feel_well,
-    (Phase.READY, Fact.UNHEALTHY): _feel_sick,
-    (Phase.READY, Fact.RESTART): _restart,
-    (Phase.READY, Fact.STOP): _stop,
-    (Phase.STOPPING, Fact.TICK): _kill_when_due,
-    (Phase.STOPPING, Fact.STOP): _stop_at_once,
-}
+@contextlib.asynccontextmanager
+async def _posting(inbox: _Inbox) -> AsyncIterator[None]:
+    """Posts ticks, and signals as requests to stop: a handler only queues, the loop acts."""
+    loop = asyncio.get_running_loop()
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it is to be ignored
+        signals.append(signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, inbox.put_nowait, (EVERYBODY, Fact.STOP))
 
-_ENDS: dict[Phase, Callable[[State, Exited, float, Policy], Step]] = {
-    Phase.STARTING: _died_starting,
-    Phase.READY: _died_ready,
-    Phase.STOPPING: _ended_as_asked,
-}
+    async def tick() -> None:
+        while True:
+            inbox.put_nowait((EVERYBODY, Fact.TICK))
+            await asyncio.sleep(_TICK_S)
+
+    async with _background(tick()):
+        yield
+    for number in signals:
+        loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def _background(work: Awaitable[None]) -> AsyncIterator[None]:
+    """Runs `work` beside the body and cancels it at its end."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

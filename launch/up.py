@@ -13,17 +13,17 @@ import httpx
 import yaml
 
 from launch.catalogue import LaunchError
-from launch.control import Control
+from launch.console import Console
 from launch.engine import Engine, free_port, refuse_if_taken, url_of
-from launch.processes import Attempt, Program, supervise
-from launch.screen import Screen
+from launch.status_server import StatusServer
+from launch.supervisor import Attempt, Program, supervise
 
 _READY_POLL_S = 0.25
 _EXPLAIN_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class GatewayAddress:
     """Where the gateway will listen, and whether it will ask for a key: its file, overridden by the environment."""
 
     host: str
@@ -42,7 +42,7 @@ async def up(
     config: Mapping[str, Any],
     environment: Mapping[str, str],
     workspace: Path,
-    screen: Screen,
+    console: Console,
     *,
     with_studio: bool,
     lazy: bool = False,
@@ -52,14 +52,14 @@ async def up(
     lazy: an engine is started when the gateway is asked to load it, and one that fails leaves the others running.
     Raises LaunchError when the gateway's port is taken.
     """
-    front = front_of(config, environment)
-    refuse_if_taken(front.host, front.port, change_with="RERANK_PORT")
+    address = gateway_address(config, environment)
+    refuse_if_taken(address.host, address.port, change_with="RERANK_PORT")
     merged = workspace / "gateway.yaml"
-    control = Control()
+    status_server = StatusServer()
     attempts = {engine.model.name: 0 for engine in engines}
 
     def write_config() -> None:
-        whole = {**with_engines(config, engines, attempts), "launcher": control.settings}
+        whole = {**with_engines(config, engines, attempts), "launcher": status_server.settings}
         merged.write_text(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True))
 
     def step_down(engine: Engine) -> Callable[[int], None]:
@@ -73,9 +73,9 @@ async def up(
     gateway = Program(
         name="gateway",
         attempts=[Attempt([sys.executable, "-m", "gateway", "--config", str(merged)])],
-        health_url=f"{front.url}/healthz",
+        health_url=f"{address.url}/healthz",
         log=workspace / "gateway.log",
-        environment={**environment, "RERANK_PORT": str(front.port), "PYTHONUNBUFFERED": "1"},
+        environment={**environment, "RERANK_PORT": str(address.port), "PYTHONUNBUFFERED": "1"},
     )
     # A step down shortens the context, which the gateway must learn.
     started = [
@@ -89,14 +89,14 @@ async def up(
         )
         for engine in engines
     ]
-    studio = studio_of(front, config, environment, workspace, screen) if with_studio else None
+    studio = studio_of(address, config, environment, workspace, console) if with_studio else None
     programs = [*started, gateway, *([studio] if studio else [])]
     page = studio.health_url if studio else ""
     return await supervise(
         programs,
-        screen,
-        once_ready=lambda: _introduce(front, engines[0].model.name, page, screen, lazy=lazy),
-        control=control,
+        console,
+        once_ready=lambda: _introduce(address, engines[0].model.name, page, console, lazy=lazy),
+        status_server=status_server,
     )
 
 
@@ -123,12 +123,16 @@ def with_engines(config: Mapping[str, Any], engines: Sequence[Engine], attempts:
 
 
 def studio_of(
-    front: Front, config: Mapping[str, Any], environment: Mapping[str, str], workspace: Path, screen: Screen
+    address: GatewayAddress,
+    config: Mapping[str, Any],
+    environment: Mapping[str, str],
+    workspace: Path,
+    console: Console,
 ) -> Program | None:
     """The studio as a program that may fail; None, and said why, where it cannot be started."""
     missing = next((name for name in ("ui", "gradio", "ui.__main__") if find_spec(name) is None), None)
     if missing:
-        screen.say(f"no studio: {missing} is not installed")
+        console.say(f"no studio: {missing} is not installed")
         return None
     port = environment.get("RERANK_UI_PORT") or "7860"
     if not port.isdigit():
@@ -137,11 +141,11 @@ def studio_of(
     try:
         refuse_if_taken("127.0.0.1", number, change_with="RERANK_UI_PORT")
     except LaunchError as error:
-        screen.say(f"no studio: {error}")
+        console.say(f"no studio: {error}")
         return None
     key = environment.get("RERANK_API_KEY") or _a_key(config, environment)
     settings = {name: value for name, value in environment.items() if not name.startswith("RERANK_")}
-    words = ["--gateway", front.url, "--host", "127.0.0.1", "--port", str(number)]
+    words = ["--gateway", address.url, "--host", "127.0.0.1", "--port", str(number)]
     return Program(
         name="studio",
         attempts=[Attempt([sys.executable, "-m", "ui", *words])],
@@ -163,7 +167,7 @@ def _a_key(config: Mapping[str, Any], environment: Mapping[str, str]) -> str:
     return next((str(key).strip() for key in keys if str(key).strip()), "")
 
 
-def front_of(config: Mapping[str, Any], environment: Mapping[str, str]) -> Front:
+def gateway_address(config: Mapping[str, Any], environment: Mapping[str, str]) -> GatewayAddress:
     """Reads what the gateway will read, with the same precedence. Port 0 means any free one."""
     port = environment.get("RERANK_PORT") or config.get("port", 8000)
     if not str(port).isdigit():
@@ -174,16 +178,16 @@ def front_of(config: Mapping[str, Any], environment: Mapping[str, str]) -> Front
     )
     if not needs_key and not host.startswith(("127.", "localhost", "::1")):
         host = "127.0.0.1"  # without keys the gateway listens nowhere else, and says so
-    return Front(host, int(port) or free_port(), needs_key)
+    return GatewayAddress(host, int(port) or free_port(), needs_key)
 
 
-async def _introduce(front: Front, model: str, page: str, screen: Screen, *, lazy: bool) -> None:
+async def _introduce(address: GatewayAddress, model: str, page: str, console: Console, *, lazy: bool) -> None:
     """Waits until the gateway says it serves, then shows how to ask it."""
     async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
-        await _until_ready(lambda: client.get(f"{front.url}/{'healthz' if lazy else 'readyz'}"), screen)
+        await _until_ready(lambda: client.get(f"{address.url}/{'healthz' if lazy else 'readyz'}"), console)
         if lazy:
-            screen.say(f"No engine is loaded yet. To load one: curl -X POST {front.url}/v1/engines/{model}/load")
-        screen.say(introduction(front, model, page if page and await _answers(client, page) else ""))
+            console.say(f"No engine is loaded yet. To load one: curl -X POST {address.url}/v1/engines/{model}/load")
+        console.say(introduction(address, model, page if page and await _answers(client, page) else ""))
 
 
 async def _answers(client: httpx.AsyncClient, page: str) -> bool:
@@ -193,7 +197,7 @@ async def _answers(client: httpx.AsyncClient, page: str) -> bool:
         return False
 
 
-async def _until_ready(ask: Callable[[], Awaitable[httpx.Response]], screen: Screen) -> None:
+async def _until_ready(ask: Callable[[], Awaitable[httpx.Response]], console: Console) -> None:
     said, asked = "", 0
     while True:
         try:
@@ -206,7 +210,7 @@ async def _until_ready(ask: Callable[[], Awaitable[httpx.Response]], screen: Scr
         why = "; ".join(failed_checks(answer))
         if asked * _READY_POLL_S >= _EXPLAIN_AFTER_S and why not in ("", said):
             said = why
-            screen.say(f"gateway: not ready: {why}")
+            console.say(f"gateway: not ready: {why}")
         await asyncio.sleep(_READY_POLL_S)
 
 
@@ -224,15 +228,15 @@ def failed_checks(answer: httpx.Response) -> list[str]:
     ]
 
 
-def introduction(front: Front, model: str, page: str = "") -> str:
+def introduction(address: GatewayAddress, model: str, page: str = "") -> str:
     """Requests that work as printed. A configured key is never printed: it is taken from the shell's RERANK_API_KEY."""
-    key = 'os.environ["RERANK_API_KEY"]' if front.needs_key else '"any-key-will-do"'
+    key = 'os.environ["RERANK_API_KEY"]' if address.needs_key else '"any-key-will-do"'
     return _INTRODUCTION.format(
-        url=front.url,
+        url=address.url,
         model=model,
-        needs=", with RERANK_API_KEY set to one of your keys" if front.needs_key else "",
-        header='\\\n  -H "Authorization: Bearer $RERANK_API_KEY" ' if front.needs_key else "",
-        imports="import os\n\nimport cohere" if front.needs_key else "import cohere",
+        needs=", with RERANK_API_KEY set to one of your keys" if address.needs_key else "",
+        header='\\\n  -H "Authorization: Bearer $RERANK_API_KEY" ' if address.needs_key else "",
+        imports="import os\n\nimport cohere" if address.needs_key else "import cohere",
         key=key,
         studio=f"The studio, in a browser: {page}\n" if page else "",
     )

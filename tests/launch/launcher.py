@@ -8,10 +8,10 @@ import os
 import sys
 from pathlib import Path
 
+from launch.console import Console
+from launch.lifecycle import Policy
 from launch.memory import died_of_memory
-from launch.processes import Attempt, Program, supervise
-from launch.screen import Screen
-from launch.supervisor import Policy
+from launch.supervisor import Attempt, Program, supervise
 
 log, port, *attempts = sys.argv[1:]
 responder = Path(__file__).parent / "responder.py"
@@ -33,4 +33,4 @@ async def announce() -> None:
     print("all ready", flush=True)
 
 
-sys.exit(asyncio.run(supervise([program], Screen(), once_ready=announce)))
+sys.exit(asyncio.run(supervise([program], Console(), once_ready=announce)))

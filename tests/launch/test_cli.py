@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from launch.__main__ import main
+from launch.console import Console
 from launch.engine import free_port, wait_for
-from launch.screen import Screen
 
 
 def test_models_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +127,7 @@ def test_an_engine_waits_for_the_one_it_comes_after() -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            wait_for(f"http://127.0.0.1:{server.server_port}", Screen(StringIO()))
+            wait_for(f"http://127.0.0.1:{server.server_port}", Console(StringIO()))
         finally:
             server.shutdown()
             thread.join()

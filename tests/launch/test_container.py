@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from launch.catalogue import LaunchError
-from launch.container import neighbour, settings
+from launch.container import engine_address, settings
 
-TEXT = neighbour("Qwen3-Reranker-4B", "http://engine:8001", "4096")
-VISION = neighbour("Qwen3-VL-Reranker-8B", "http://engine-vision:8001", "")
-EMBEDDED = neighbour("embedded", "http://engine-embedded:8001", "512")
+TEXT = engine_address("Qwen3-Reranker-4B", "http://engine:8001", "4096")
+VISION = engine_address("Qwen3-VL-Reranker-8B", "http://engine-vision:8001", "")
+EMBEDDED = engine_address("embedded", "http://engine-embedded:8001", "512")
 ALL = [TEXT, VISION, EMBEDDED]
 
 
@@ -62,4 +62,4 @@ def test_no_engine_at_all_is_said() -> None:
 
 def test_a_model_nobody_knows_is_said() -> None:
     with pytest.raises(LaunchError, match="did you mean Qwen3-Reranker-4B"):
-        neighbour("Qwen3-Reranker-4", "http://engine:8001", "")
+        engine_address("Qwen3-Reranker-4", "http://engine:8001", "")

@@ -19,10 +19,10 @@ import pytest
 import yaml
 
 from launch import catalogue
+from launch.console import Console
 from launch.engine import Engine, prepare, prepare_all
 from launch.memory import GIB, Memory
-from launch.screen import Screen
-from launch.up import Front, front_of, introduction, studio_of, with_engines
+from launch.up import GatewayAddress, gateway_address, introduction, studio_of, with_engines
 from launch.vllm import Vllm
 from tests.launch.processes_alive import alive, children, wait_for
 
@@ -293,9 +293,9 @@ def test_the_studio_is_given_a_key_by_its_environment_and_never_an_admins(
 ) -> None:
     monkeypatch.setattr("launch.up.find_spec", lambda _name: True)
     config = {"api_keys": ["a-key", "b"], "admin_keys": ["root"]}
-    front = Front("127.0.0.1", 8000, needs_key=True)
+    address = GatewayAddress("127.0.0.1", 8000, needs_key=True)
     studio = studio_of(
-        front, config, {"RERANK_ADMIN_KEYS": "root", "RERANK_UI_PORT": "0"}, tmp_path, Screen(StringIO())
+        address, config, {"RERANK_ADMIN_KEYS": "root", "RERANK_UI_PORT": "0"}, tmp_path, Console(StringIO())
     )
     assert studio and studio.optional
     assert studio.environment["RERANK_API_KEY"] == "a-key"
@@ -311,8 +311,8 @@ def test_without_a_studio_it_says_so_and_goes_on(
     said = StringIO()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environment = {"RERANK_UI_PORT": str(taken.getsockname()[1])}
-        front = Front("127.0.0.1", 8000, needs_key=False)
-        assert studio_of(front, {}, environment, tmp_path, Screen(said)) is None
+        address = GatewayAddress("127.0.0.1", 8000, needs_key=False)
+        assert studio_of(address, {}, environment, tmp_path, Console(said)) is None
     assert said.getvalue().startswith("no studio: ui is not" if missing else "no studio: cannot listen on")
 
 
@@ -359,8 +359,8 @@ def test_the_users_configuration_keeps_everything_but_the_default_model() -> Non
 def test_the_printed_address_is_where_the_gateway_listens(
     config: dict[str, object], environment: Mapping[str, str], url: str
 ) -> None:
-    assert front_of(config, environment).url == url
+    assert gateway_address(config, environment).url == url
 
 
 def test_the_introduction_is_short() -> None:
-    assert len(introduction(Front("127.0.0.1", 8000, needs_key=True), "Qwen3-Reranker-4B").splitlines()) < 35
+    assert len(introduction(GatewayAddress("127.0.0.1", 8000, needs_key=True), "Qwen3-Reranker-4B").splitlines()) < 35

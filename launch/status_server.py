@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from launch import memory
-from launch.supervisor import Phase
+from launch.lifecycle import Phase
 
 TOKEN_HEADER = "X-Launcher-Token"  # noqa: S105 -- a header's name
 
@@ -35,7 +35,7 @@ Report = Callable[[], Mapping[str, Mapping[str, Any]]]
 Start = Callable[[str], None]
 
 
-class Control:
+class StatusServer:
     """Listens from the start, answers once it knows of programs. A context manager: at its end the port is closed."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Control:
         """What to answer from now on; both are called from other threads."""
         self._report, self._start = report, start
 
-    def __enter__(self) -> "Control":
+    def __enter__(self) -> "StatusServer":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -74,7 +74,7 @@ class Control:
         return 404, {}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        control = self
+        status_server = self
 
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
@@ -86,8 +86,8 @@ class Control:
                 self._respond("POST")
 
             def _respond(self, method: str) -> None:
-                known = compare_digest(self.headers.get(TOKEN_HEADER, "").encode(), control._token.encode())
-                status, value = control.answer(method, self.path) if known else (403, {})
+                known = compare_digest(self.headers.get(TOKEN_HEADER, "").encode(), status_server._token.encode())
+                status, value = status_server.answer(method, self.path) if known else (403, {})
                 body = json.dumps(value).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

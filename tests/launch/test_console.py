@@ -2,8 +2,8 @@
 
 import io
 
-from launch.processes import telling
-from launch.screen import Screen
+from launch.console import Console
+from launch.supervisor import telling
 
 
 class Terminal(io.StringIO):
@@ -13,19 +13,19 @@ class Terminal(io.StringIO):
 
 def test_on_a_terminal_progress_is_redrawn_and_lines_stay() -> None:
     terminal = Terminal()
-    screen = Screen(terminal)
-    screen.progress("engine: 1 s")
-    screen.progress("engine: 2 s")
-    screen.say("engine: ready")
+    console = Console(terminal)
+    console.progress("engine: 1 s")
+    console.progress("engine: 2 s")
+    console.say("engine: ready")
     assert terminal.getvalue() == "engine: 1 s\r\x1b[Kengine: 2 s\r\x1b[Kengine: ready\n"
 
 
 def test_in_a_log_progress_does_not_scroll_everything_away() -> None:
     log = io.StringIO()
-    screen = Screen(log)
+    console = Console(log)
     for second in range(100):
-        screen.progress(f"engine: {second} s")
-    screen.say("engine: ready")
+        console.progress(f"engine: {second} s")
+    console.say("engine: ready")
     assert log.getvalue() == "engine: ready\n"
 
 

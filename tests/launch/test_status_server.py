@@ -1,10 +1,10 @@
-"""The launcher's control service tells whoever has the token and nobody else; progress claims what was said."""
+"""The launcher's status service tells whoever has the token and nobody else; progress claims what was said."""
 
 import httpx
 import pytest
 
-from launch.control import Control
 from launch.progress import Progress, progress
+from launch.status_server import StatusServer
 
 LOG = """
 (APIServer pid=1) INFO 11-25 17:38:17 [model.py:733] Resolved architecture: Qwen3ForSequenceClassification
@@ -34,19 +34,19 @@ def test_progress_is_unknown_where_nothing_tells() -> None:
 @pytest.mark.parametrize("headers", [{}, {"X-Launcher-Token": "wrong"}, {"X-Launcher-Token": ""}], ids=str)
 def test_without_the_token_nothing_is_told_or_done(headers: dict[str, str]) -> None:
     asked: list[str] = []
-    with Control() as control:
-        control.of(lambda: {"m": {"state": "stopped"}}, asked.append)
-        with httpx.Client(base_url=control.settings["url"], headers=headers, trust_env=False) as client:
+    with StatusServer() as status_server:
+        status_server.of(lambda: {"m": {"state": "stopped"}}, asked.append)
+        with httpx.Client(base_url=status_server.settings["url"], headers=headers, trust_env=False) as client:
             assert client.get("/engines").status_code == client.post("/engines/m/load").status_code == 403
     assert asked == []
 
 
 def test_with_the_token_states_are_told_and_a_start_is_asked_for() -> None:
     asked: list[str] = []
-    with Control() as control:
-        control.of(lambda: {"a/b": {"state": "stopped"}}, asked.append)
-        headers = {"X-Launcher-Token": control.settings["token"]}
-        with httpx.Client(base_url=control.settings["url"], headers=headers, trust_env=False) as client:
+    with StatusServer() as status_server:
+        status_server.of(lambda: {"a/b": {"state": "stopped"}}, asked.append)
+        headers = {"X-Launcher-Token": status_server.settings["token"]}
+        with httpx.Client(base_url=status_server.settings["url"], headers=headers, trust_env=False) as client:
             told = client.get("/engines").json()
             assert told["engines"] == {"a/b": {"state": "stopped"}} and isinstance(told["gpus"], list)
             answer = client.post("/engines/a%2Fb/load")

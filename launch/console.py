@@ -9,7 +9,7 @@ from typing import TextIO
 _SPARSE_S = 15.0
 
 
-class Screen:
+class Console:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._redraws = self._stream.isatty()
