@@ -1,4 +1,4 @@
-"""`make bench`: measures the gateway beside its rivals on this machine, and writes bench/results.md."""
+"""`make bench` measures the gateway beside its rivals on this machine and writes bench/results.md."""
 
 import shutil
 import signal
@@ -14,7 +14,7 @@ from bench.report import Report
 RESULTS = Path(__file__).with_name("results.md")
 WITHIN_S = 600
 
-# What a part needs beside Python, and how to get it.
+# A program that some parts need, and where it comes from.
 WRK = ("wrk", "apt-get install wrk, or brew install wrk")
 PARTS: dict[str, tuple[Callable[[Report], None], tuple[str, str] | None]] = {
     "throughput": (throughput.measure, WRK),
@@ -44,7 +44,7 @@ def main() -> None:
             measure(report)
         except Exception as error:
             report.skip(name, f"it failed: {error}".splitlines()[0])
-    text = report.markdown(time.monotonic() - started_s)
+    text = report.markdown(time.monotonic() - started_s, "make bench")
     RESULTS.write_text(text, encoding="utf-8")
     print(text)
 

@@ -1,10 +1,10 @@
-"""What a million cached pairs take, and whether the process grows while it answers."""
+"""Memory of the gateway with a million cached pairs, and its growth under load."""
 
 import time
 
 import httpx
 
-from bench.load import documents, rerank_ask, rss_mb, wrk
+from bench.load import Server, documents, rerank_ask, rss_mb, wrk
 from bench.report import Report, Table, Target
 from bench.serving import gateway, stub_engine
 
@@ -19,15 +19,7 @@ def measure(report: Report) -> None:
     models_of = {"family": "cross-encoder"}
     with stub_engine() as engine, gateway({"m": {**models_of, "engine": engine.url}}, cache=CACHE) as server:
         empty_mb = rss_mb(server.pid)
-        ask = rerank_ask(documents(PAIRS_AT_ONCE, chars=30))
-        with httpx.Client(base_url=server.url, timeout=120) as client:
-            for number in range(PAIRS // PAIRS_AT_ONCE):
-                client.post(ask.path, content=ask.numbered(number)).raise_for_status()
-            # The first and the last are still known: nothing was evicted.
-            for number in (0, PAIRS // PAIRS_AT_ONCE - 1):
-                meta = client.post(ask.path, content=ask.numbered(number)).json()["meta"]
-                if meta["cached_pairs"] != PAIRS_AT_ONCE:
-                    raise RuntimeError(f"of {PAIRS_AT_ONCE} pairs just {meta['cached_pairs']} were kept")
+        fill(server)
         full_mb = rss_mb(server.pid)
 
         small = rerank_ask(documents(10, chars=50))
@@ -48,3 +40,16 @@ def measure(report: Report) -> None:
         (f"after {requests:,} of them", f"{first_mb + drift_mb:.0f}"),
     ]
     report.tables.append(Table("Memory", ("the gateway's process", "RSS in MB"), rows))
+
+
+def fill(server: Server) -> None:
+    """Have PAIRS pairs cached. Raises RuntimeError if the cache did not keep them all."""
+    ask = rerank_ask(documents(PAIRS_AT_ONCE, chars=30))
+    with httpx.Client(base_url=server.url, timeout=120) as client:
+        for number in range(PAIRS // PAIRS_AT_ONCE):
+            client.post(ask.path, content=ask.numbered(number)).raise_for_status()
+        # The oldest and the newest pairs are still known: none was evicted.
+        for number in (0, PAIRS // PAIRS_AT_ONCE - 1):
+            meta = client.post(ask.path, content=ask.numbered(number)).json()["meta"]
+            if meta["cached_pairs"] != PAIRS_AT_ONCE:
+                raise RuntimeError(f"only {meta['cached_pairs']} of {PAIRS_AT_ONCE} pairs were kept")

@@ -1,4 +1,4 @@
-"""What a benchmark found, as Markdown: targets with what was measured, then the tables behind them."""
+"""Findings of a benchmark as Markdown: the targets with what was measured, then the tables behind them."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ OURS = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "httpx", "http
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`met` is None for what could not be measured here; `measured` then says why."""
+    """Something to reach. `met` is None if it could not be measured here; `measured` then says why."""
 
     what: str
     wanted: str
@@ -35,7 +35,7 @@ class Table:
 
 @dataclass(slots=True)
 class Report:
-    """Filled by one part after the other, so that a run which is cut short still tells what it found."""
+    """Targets and tables so far. The parts fill it one after the other, so a run that is cut short still reports."""
 
     targets: list[Target] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
@@ -43,11 +43,11 @@ class Report:
     def skip(self, part: str, why: str) -> None:
         self.targets.append(Target(part, "", f"skipped: {why}", None))
 
-    def markdown(self, seconds: float) -> str:
+    def markdown(self, seconds: float, command: str) -> str:
         met = {True: "met", False: "**not met**", None: "–"}
         rows = [(one.what, one.wanted, one.measured, met[one.met]) for one in self.targets]
         summary = Table("Targets", ("", "target", "measured", ""), rows)
-        parts = [f"# Benchmark\n\n{_machine()}\nThe run took {seconds:.0f} s; `make bench` repeats it."]
+        parts = [f"# Benchmark\n\n{_machine()}\nThe run took {seconds:.0f} s; `{command}` repeats it."]
         return "\n\n".join([*parts, *map(_markdown, (summary, *self.tables))]) + "\n"
 
 

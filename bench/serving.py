@@ -10,22 +10,33 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from bench.load import PASSAGES, Server
 from bench.provision import RIVAL
-from tests.vllm.provision import VLLM
+from tests.vllm.provision import REPOSITORY, VLLM
 from tests.vllm.servers import LOGS, free_port, running
 from tests.vllm.tiny_model import TinyModel
 
 TINY = TinyModel(seed=1)
+Models = Mapping[str, Mapping[str, object]]
 CONTROL_TOKENS = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 
 
 @contextlib.contextmanager
-def gateway(models: Mapping[str, Mapping[str, object]], **settings: object) -> Iterator[Server]:
-    """`python -m gateway`, one worker, over these `models` of its configuration."""
+def gateway(
+    models: Models, *, checkout: Path = REPOSITORY, name: str = "bench-gateway", **settings: object
+) -> Iterator[Server]:
+    """A gateway with one worker over these `models` of its configuration, from the code of `checkout`."""
     port = free_port()
-    config = _written("bench-gateway.yaml", {"port": port, "models": models, **settings})
-    command: list[str | Path] = [sys.executable, "-m", "gateway", "--config", config]
-    with _serving("bench-gateway", command, port, "/healthz") as server:
+    command = gateway_command(name, port, models, checkout=checkout, **settings)
+    with _serving(name, command, port, "/healthz") as server:
         yield server
+
+
+def gateway_command(
+    name: str, port: int, models: Models, *, checkout: Path = REPOSITORY, **settings: object
+) -> list[str | Path]:
+    """Command that becomes the gateway's process. Its configuration is written to a file of this name."""
+    config = _written(f"{name}.yaml", {"port": port, "models": models, **settings})
+    # The code of the working directory counts for more than what is installed.
+    return ["env", "-C", checkout, f"PYTHONPATH={checkout}", sys.executable, "-m", "gateway", "--config", config]
 
 
 @contextlib.contextmanager
@@ -45,7 +56,7 @@ def studio(gateway: Server) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def litellm(engine: Server) -> Iterator[Server]:
-    """Its proxy with one worker, without keys or a database, and with its own cache in memory."""
+    """LiteLLM's proxy with one worker, without keys or a database, and with its own cache in memory."""
     port = free_port()
     config = _written(
         "bench-litellm.yaml",
@@ -71,7 +82,7 @@ def litellm(engine: Server) -> Iterator[Server]:
 
 
 def tokenizer() -> Path:
-    """A folder with a tokenizer.json: Qwen's first 12,000 byte pairs, or else pairs learned from our passages."""
+    """Folder of a tokenizer.json: Qwen's first 12,000 byte pairs, or without vLLM pairs learned from our passages."""
     if VLLM.exists():
         return TINY.folder()
     folder = LOGS / "bench-tokenizer"

@@ -1,22 +1,29 @@
 """Builds the gateway from its settings: the one place that knows every part."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from starlette.routing import Router
 
-from gateway.caches import Cache, cache_of
-from gateway.engines import EngineStatus, Readiness, VllmEngine
-from gateway.http.app import Endpoint
+from gateway.caches import cache_of
+from gateway.engines import EngineClient, EngineStatus, Readiness, VllmEngine
+from gateway.families import Family, family_of
+from gateway.http.app import Application
 from gateway.http.auth import Auth
+from gateway.http.media_api import MediaApi
+from gateway.http.rerank_api import RerankApi
+from gateway.http.service_api import ServiceApi
 from gateway.media.loader import Media
-from gateway.media.preprocess import Preprocessor
-from gateway.rerank import Model, Models
+from gateway.models import Model, models_of
 from gateway.scoring.scorer import Scorer
 from gateway.settings import ModelSettings, Settings, SettingsError
 from gateway.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from gateway.media.preprocess import Preprocessor
 
 
 def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | None = None) -> Router:
@@ -25,51 +32,53 @@ def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | 
     # Each scorer bounds its own calls, so the pool needs no limit.
     transport = AiohttpTransport(limits=httpx.Limits(max_connections=None))
     cache = cache_of(settings.cache)
-    workshop = Preprocessor()
+    families = {name: _family(name, model) for name, model in settings.models.items()}
+    preprocessor = _preprocessor(families)
     media = media or Media(settings.media)
-    models = {
-        name: _model(name, model, settings, transport, workshop, cache) for name, model in settings.models.items()
-    }
-    endpoint = Endpoint(
-        Models(
-            list(models.values()),
-            models[settings.default_model],
-            strict=settings.unknown_model == "error",
-            default_media=models.get(settings.default_media_model),
-        ),
-        media,
-        {name: Readiness(model.scorer.engine) for name, model in models.items()},
-        EngineStatus({name: model.scorer.engine for name, model in models.items()}, settings.launcher, transport),
-        cache,
+
+    def model_of(name: str, model: ModelSettings) -> Model:
+        client = EngineClient(name, model.engine, transport, timeout_s=settings.limits.engine_timeout_s)
+        family = families[name]
+        engine = VllmEngine(name, model, family, client, preprocessor if family.multimodal else None)
+        scorer = Scorer(engine, cache, max_pairs_waiting=settings.limits.max_pairs_waiting)
+        # The hub's own name is a name for the model too.
+        aliases = (*model.aliases, model.hub) if model.hub else model.aliases
+        return Model(name, engine, scorer, Readiness(engine), aliases)
+
+    models = models_of(settings, [model_of(name, model) for name, model in settings.models.items()])
+    metrics = Metrics(cache.backend if cache else None, shared_dir=metrics_dir)
+    status = EngineStatus({model.name: model.engine for model in models.all}, settings.launcher, transport)
+    service = ServiceApi(models, status, cache, metrics, settings.limits)
+    preview = MediaApi(models, media, max_body_bytes=settings.limits.max_body_bytes)
+    application = Application(
+        RerankApi(models, media, status, metrics, settings.limits),
+        [*service.routes, *preview.routes],
         Auth(settings.api_keys, settings.admin_keys),
-        Metrics(shared_dir=metrics_dir),
-        settings.limits,
     )
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         async with transport, media:
             yield
-        workshop.close()
+        if preprocessor is not None:
+            preprocessor.close()
         if cache is not None:
             await cache.aclose()
 
-    return Router(default=endpoint, lifespan=lifespan, redirect_slashes=False)
+    return Router(default=application, lifespan=lifespan, redirect_slashes=False)
 
 
-def _model(
-    name: str,
-    model: ModelSettings,
-    settings: Settings,
-    transport: httpx.AsyncBaseTransport,
-    workshop: Preprocessor,
-    cache: Cache | None,
-) -> Model:
+def _family(name: str, model: ModelSettings) -> Family:
     try:
-        engine = VllmEngine(name, model, transport, workshop, timeout_s=settings.limits.engine_timeout_s)
+        return family_of(model)
     except SettingsError as error:
         raise SettingsError(f"models.{name}.{error}") from None
-    scorer = Scorer(engine, cache, max_pairs_waiting=settings.limits.max_pairs_waiting)
-    # The hub's own name is a name for the model too.
-    aliases = (*model.aliases, model.hub) if model.hub else model.aliases
-    return Model(name, scorer, model.max_tokens, aliases)
+
+
+def _preprocessor(families: Mapping[str, Family]) -> "Preprocessor | None":
+    """Loaded only where a model sees: Pillow, PyAV and HEIF take 30 MB."""
+    if not any(family.multimodal for family in families.values()):
+        return None
+    from gateway.media.preprocess import Preprocessor
+
+    return Preprocessor()

@@ -1,22 +1,20 @@
-"""The words of the field, frozen: a request's pairs become scores, the scores a ranking. No I/O.
-
-What is made a hundred times a request is a named tuple: a frozen dataclass takes four times as long to make.
-"""
+"""The words of the field, frozen: a request's pairs become scores, the scores a ranking. No I/O."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from gateway.errors import BadRequest
+from msgspec import Struct
+
+from gateway.errors import Field
 
 Kind = Literal["image", "video"]
 
 
-class Link(NamedTuple):
+class Link(Struct, frozen=True):
     """A picture or video as the caller named it: a data URL, bare base64 or an address. It has no digest, so no key.
 
-    where: the field it came from, as `.image` or `.content[2]`.
+    where: the field inside its document or query, as `.image` or `.content[2]`.
     """
 
     kind: Kind
@@ -25,7 +23,7 @@ class Link(NamedTuple):
 
 
 class Blob:
-    """A picture's or video's bytes as they came; equal where kind and bytes are."""
+    """The bytes of a picture or video. Two are equal when kind and bytes are."""
 
     __slots__ = ("data", "digest", "kind")
 
@@ -40,12 +38,33 @@ class Blob:
         return hash(self.digest)
 
 
-Part = str | Link | Blob
-# Text alone is a plain string: it is what most requests hold a hundred times.
-Content = str | tuple[Part, ...]
+class Mixed(Struct, frozen=True):
+    """Pictures and videos, in the order in which the model reads them, and the text that follows them."""
+
+    text: str
+    media: tuple[Link | Blob, ...]
 
 
-class Pair(NamedTuple):
+# Text alone is a plain string: most requests hold a hundred of them.
+Content = str | Mixed
+
+
+def text_of(content: Content) -> str:
+    """The text of a query or document, without its pictures and videos."""
+    return content if isinstance(content, str) else content.text
+
+
+def blobs_of(content: Content) -> list[Blob]:
+    """The loaded pictures and videos of a query or document, in the order in which the model reads them."""
+    return [] if isinstance(content, str) else [part for part in content.media if isinstance(part, Blob)]
+
+
+def links_of(content: Content) -> list[Link]:
+    """The pictures and videos of a query or document that are still to be loaded."""
+    return [] if isinstance(content, str) else [part for part in content.media if isinstance(part, Link)]
+
+
+class Pair(Struct, frozen=True):
     """One query and one document: the unit that is scored, cached and billed."""
 
     query: Content
@@ -55,26 +74,20 @@ class Pair(NamedTuple):
     def is_text(self) -> bool:
         return isinstance(self.query, str) and isinstance(self.document, str)
 
-
-def text_of(content: Content) -> str:
-    """Its text, without pictures and videos; there is one piece at most."""
-    return content if isinstance(content, str) else next((part for part in content if isinstance(part, str)), "")
-
-
-def blobs_of(content: Content) -> list[Blob]:
-    """Its pictures and videos, in the order in which the model reads them."""
-    return [] if isinstance(content, str) else [part for part in content if isinstance(part, Blob)]
+    @property
+    def blobs(self) -> list[Blob]:
+        """The pictures and videos of both sides, the query's first."""
+        return [*blobs_of(self.query), *blobs_of(self.document)]
 
 
-@dataclass(frozen=True, slots=True)
-class ScoringOptions:
-    """How a pair is to be read; with the pair and the engine's identity it decides the score.
+class ScoringOptions(Struct, frozen=True):
+    """The way a pair is read. Together with the pair and the engine's identity it decides the score.
 
     instruction: the task, for models that take one; None is the model's default.
     max_tokens_per_doc: a document is cut after so many tokens; None cuts only what does not fit.
     max_chunks_per_doc: a document that does not fit is read in up to so many overlapping chunks.
-    fps, max_frames: how a video is sampled, per second and at most. max_pixels: of a picture or a frame, at most.
-    Where they are None the model's own hold.
+    fps, max_frames: frames of a video a second, and at most. max_pixels: of a picture or a frame, at most.
+    Where these three are None the model's own hold.
     """
 
     instruction: str | None = None
@@ -85,8 +98,8 @@ class ScoringOptions:
     max_pixels: int | None = None
 
 
-class Score(NamedTuple):
-    """What the engine says of a pair.
+class Score(Struct, frozen=True, array_like=True, gc=False):
+    """The engine's answer for a pair; the cache keeps it as it is.
 
     value: relevance in 0..1. tokens: how many the engine read. chunks: prompts scored, of which the best counts.
     cut, query_cut: tokens of the document and of the query left out.
@@ -99,15 +112,16 @@ class Score(NamedTuple):
     query_cut: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """This pair cannot be read, whoever asks; the rest of the request is ranked without it.
+class Refused(Struct, frozen=True):
+    """This pair cannot be read, whoever asks. The rest of the request is ranked without it.
 
-    part: which part of the document cannot, or of the query where in_query: it then stands in every pair. A number, and
-    not the field's name: who asked for the same pair in another shape shares this.
+    code: of the error that it becomes where nothing else is left. part: index of the bad picture or video among those
+    of the document, or of the query where `in_query`. It is an index, not a field name: callers who write the request
+    differently share this result.
     """
 
     reason: str
+    code: str
     part: int | None = None
     in_query: bool = False
 
@@ -115,7 +129,7 @@ class Refused:
 Outcome = Score | Refused
 
 
-class Span(NamedTuple):
+class Span(Struct, frozen=True):
     """A stretch of a document that scores well on its own: `[start, end)` in Unicode code points."""
 
     start: int
@@ -123,54 +137,62 @@ class Span(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class SpansAsked:
-    """Which spans a caller wants of every document returned: those above the threshold, so many at most."""
+class SpanOptions(Struct, frozen=True):
+    """Spans a caller wants of every document returned: those above the threshold, so many at most."""
 
     threshold: float
     max_spans: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RerankRequest:
-    """What any dialect asks for.
+class RerankRequest(Struct, frozen=True):
+    """A request, in any dialect.
 
-    priority: 0 is served first. fresh: neither read from the cache nor kept in it.
-    returned[i], when asked for, is what the answer says of document i. spans: asked for as well, and billed.
+    priority: 0 is served first. no_store: scores are neither read from the cache nor kept in it.
+    echo[i], when asked for, is what the answer repeats of document i. spans: when asked for; they are billed.
     """
 
     query: Content
     documents: Sequence[Content]
     model: str | None = None
     top_n: int | None = None
-    reading: ScoringOptions = ScoringOptions()
+    options: ScoringOptions = ScoringOptions()
     strict: bool = False
     priority: int = 0
-    fresh: bool = False
-    returned: Sequence[Mapping[str, object]] | None = None
-    spans: SpansAsked | None = None
-
-    @property
-    def links(self) -> list[Link]:
-        """Every picture and video it names, the query's first."""
-        mixed = [content for content in (self.query, *self.documents) if not isinstance(content, str)]
-        return [part for content in mixed for part in content if isinstance(part, Link)]
+    no_store: bool = False
+    echo: Sequence[Mapping[str, object]] | None = None
+    spans: SpanOptions | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RerankResponse:
-    """The ranking, best first, and what it cost.
+class Ranked(Struct, frozen=True):
+    """A document's place in a ranking: its index in the request, its score in 0..1, and its spans, best first.
 
-    ranking: each document's index in the request, and its score.
-    model: the one that scored. tokens: read by the engine. chunks: prompts scored (billed).
-    cached, cached_tokens: pairs, and their tokens, that cost the engine nothing.
-    cut_documents, cut_tokens: what truncation left out of documents. warnings: for the caller, in words.
-    seconds: by stage, in the order they were passed. spans: of the documents that have any; pairs: all that were
-    scored for that and for the ranking.
+    refused: it could not be read; its score is 0.0 and means nothing.
     """
 
+    index: int
+    score: float
+    refused: bool = False
+    spans: Sequence[Span] = ()
+
+
+class Notice(Struct, frozen=True):
+    """A warning for the caller, about a field of the request."""
+
+    field: Field
+    message: str
+
+
+class Ranking(Struct, frozen=True):
+    """The results, best first, and what they cost.
+
+    model: the one that scored. tokens: read by the engine. chunks: prompts scored (billed). pairs: all that were
+    scored. cached, cached_tokens: pairs, and their tokens, that cost the engine nothing.
+    cut_documents, cut_tokens: documents that were cut, and their tokens left out. seconds: by stage, in order.
+    """
+
+    request: RerankRequest
     model: str
-    ranking: Sequence[tuple[int, float]]
+    results: Sequence[Ranked]
     tokens: int
     chunks: int
     pairs: int
@@ -178,25 +200,5 @@ class RerankResponse:
     cached_tokens: int = 0
     cut_documents: int = 0
     cut_tokens: int = 0
-    warnings: Sequence[str] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    spans: Mapping[int, Sequence[Span]] = field(default_factory=dict)
-
-
-def check(request: RerankRequest, *, max_documents: int) -> None:
-    """The limits that hold in every dialect. Raises BadRequest with Cohere's own words where it has them."""
-    if not (request.query.strip() if isinstance(request.query, str) else request.query):
-        raise BadRequest("invalid request: query must not be empty or be only whitespace")
-    if not request.documents:
-        raise BadRequest("invalid request: list of documents must not be empty")
-    if len(request.documents) > max_documents:
-        raise BadRequest(
-            f"invalid request: documents: {len(request.documents)} given, at most {max_documents} are allowed"
-        )
-
-
-def rank(outcomes: Sequence[Outcome], top_n: int | None) -> list[tuple[int, float]]:
-    """Best first, ties by index, what was refused last with 0.0; `top_n` None is all."""
-    values = [outcome.value if isinstance(outcome, Score) else -1.0 for outcome in outcomes]
-    order = sorted(range(len(values)), key=values.__getitem__, reverse=True)  # stable: ties keep the index order
-    return [(index, value if (value := values[index]) > 0.0 else 0.0) for index in order[:top_n]]
+    notices: Sequence[Notice] = ()
+    seconds: Mapping[str, float] = {}

@@ -1,13 +1,14 @@
-"""What an operator may set: one YAML file, overridden by `RERANK_*`, checked whole before anything starts."""
+"""The operator's settings: one YAML file, overridden by `RERANK_*`, checked whole before anything starts."""
 
 import math
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
+from msgspec import Meta
 
 from gateway.validation import field_first
 
@@ -19,79 +20,127 @@ class SettingsError(Exception):
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model. `family` says how its prompt is made, `engine` is the base URL of a server that speaks vLLM's wire.
+    """One model, and the engine that serves it."""
 
-    max_tokens: the longest prompt the engine reads. max_tokens_per_doc: what it reads of one document, where that is
-    less than would fit (embedding models read query and document apart).
-    max_pixels: of a picture; the official 1800 patches of 32 x 32, or fewer for speed. max_frames, max_video_s: of a
-    video. All three are what a request may ask for at most.
-    """
-
-    family: Literal["cross-encoder", "qwen3-reranker", "qwen3-vl-reranker"]
-    engine: str
-    hub: str | None = None
-    revision: str | None = None
-    dtype: str | None = None
-    tokenizer: str | None = None
-    max_tokens: int = 8192
-    max_tokens_per_doc: int | None = None
-    aliases: tuple[str, ...] = ()
-    instruction: str | None = None
-    max_pixels: int = 1800 * 32 * 32
-    max_frames: int = 64
-    max_video_s: float = 30.0
+    family: Annotated[str, Meta(description="The model's recipe: how its prompt is written and its answer read.")]
+    engine: Annotated[str, Meta(description="Base URL of a server that speaks vLLM's wire.")]
+    hub: Annotated[
+        str | None,
+        Meta(description="Repository on the Hugging Face hub; also a name for the model. Part of the cache key."),
+    ] = None
+    revision: Annotated[str | None, Meta(description="Commit of that repository. Part of the cache key.")] = None
+    dtype: Annotated[str | None, Meta(description="Number format the engine computes in. Part of the cache key.")] = (
+        None
+    )
+    tokenizer: Annotated[
+        str | None,
+        Meta(description="Folder, tokenizer.json or hub id of the model's tokenizer; without it `hub` is used."),
+    ] = None
+    max_tokens: Annotated[
+        int, Meta(description="Longest prompt the engine reads, in tokens: its `--max-model-len`.")
+    ] = 8192
+    max_tokens_per_doc: Annotated[
+        int | None,
+        Meta(description="Tokens read of one document, where that is less than would fit (embedding models)."),
+    ] = None
+    aliases: Annotated[tuple[str, ...], Meta(description="Other names callers may ask for.")] = ()
+    instruction: Annotated[
+        str | None, Meta(description="Task description in the prompt; without it the official one is used.")
+    ] = None
+    max_pixels: Annotated[
+        int | None,
+        Meta(description="Pixels of one picture at most; larger ones are scaled down. Else the family's own limit."),
+    ] = None
+    max_frames: Annotated[
+        int | None, Meta(description="Frames read of one video at most. Else the family's own limit.")
+    ] = None
+    max_video_s: Annotated[
+        float | None, Meta(description="Longest video accepted, in seconds. Else the family's own limit.")
+    ] = None
 
 
 class MediaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether and from where pictures and videos are fetched, and what one may cost.
+    """Sources and limits of pictures and videos."""
 
-    fetch: off (only data URLs are read), public (any address of the open internet) or listed (only from `hosts`,
-    names that may be of this network). max_bytes: of one file.
-    """
-
-    fetch: Literal["off", "public", "listed"] = "off"
-    hosts: tuple[str, ...] = ()
-    max_bytes: int = 32 * 1024 * 1024
-    timeout_s: float = 10.0
-    max_fetches: int = 8
+    fetch: Annotated[
+        Literal["off", "public", "listed"],
+        Meta(
+            description="Addresses that are fetched: none (only data URLs and base64 are read), "
+            "those of the open internet, or those of `hosts`."
+        ),
+    ] = "off"
+    hosts: Annotated[
+        tuple[str, ...], Meta(description="Host names for `fetch: listed`; they may be of the gateway's own network.")
+    ] = ()
+    max_bytes: Annotated[int, Meta(description="Size of one picture or video at most, in bytes.")] = 32 * 1024 * 1024
+    timeout_s: Annotated[float, Meta(description="Time to fetch one picture or video, in seconds.")] = 10.0
+    max_fetches: Annotated[int, Meta(description="Fetches under way at once.")] = 8
 
 
 class LauncherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the launcher that started the engines can be asked how they do. `rerank up` writes it."""
+    """The launcher's own address, which tells the state of the engines it started. `rerank up` writes it."""
 
     url: str
     token: str
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one request, and all of them together, may cost."""
+    """Bounds on one request, and on all of them together."""
 
-    max_documents: int = 10_000
-    max_body_bytes: int = 64 * 1024 * 1024
-    max_pairs_waiting: int = 20_000
-    engine_timeout_s: float = 60.0
+    max_documents: Annotated[int, Meta(description="Documents in one request at most.")] = 10_000
+    max_body_bytes: Annotated[int, Meta(description="Size of one request at most, in bytes.")] = 64 * 1024 * 1024
+    max_pairs_waiting: Annotated[
+        int, Meta(description="Pairs that may wait for one engine; a request beyond that gets 429.")
+    ] = 20_000
+    engine_timeout_s: Annotated[float, Meta(description="Time for one call to an engine, in seconds.")] = 60.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything the gateway is told; built once, handed down in pieces.
+    """All settings of the gateway; built once, handed down in pieces."""
 
-    published_on: the address at which others reach it, where `host` is a container's own.
-    api_keys_file, admin_keys_file: more keys, one a line.
-    """
-
-    models: dict[str, ModelSettings]
-    default_model: str = ""
-    default_media_model: str = ""
-    unknown_model: Literal["default", "error"] = "default"
-    api_keys: tuple[str, ...] = ()
-    admin_keys: tuple[str, ...] = ()
-    api_keys_file: str = ""
-    admin_keys_file: str = ""
-    host: str = "127.0.0.1"
-    published_on: str = ""
-    port: int = 8000
-    workers: int = 1
-    cache: str = "memory://"
+    models: Annotated[dict[str, ModelSettings], Meta(description="The models by name; see the table below.")]
+    default_model: Annotated[
+        str, Meta(description="Model that answers where the request names none that is known; else the first.")
+    ] = ""
+    default_media_model: Annotated[
+        str,
+        Meta(
+            description="Model for pictures and videos where the request names none that sees; "
+            "else the default model, or the first that does."
+        ),
+    ] = ""
+    unknown_model: Annotated[
+        Literal["default", "error"],
+        Meta(description="Answer to an unknown model name: the default model's scores, or status 404."),
+    ] = "default"
+    api_keys: Annotated[
+        tuple[str, ...], Meta(description="Keys that open the gateway. Without any, it listens on loopback only.")
+    ] = ()
+    admin_keys: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Keys for `DELETE /v1/cache` and for loading engines; they open the rest too. "
+            "Without any, only calls from this machine may do either."
+        ),
+    ] = ()
+    api_keys_file: Annotated[str, Meta(description="File with more `api_keys`, one a line.")] = ""
+    admin_keys_file: Annotated[str, Meta(description="File with more `admin_keys`, one a line.")] = ""
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    published_on: Annotated[
+        str,
+        Meta(
+            description="Address the port is published on, where `host` is a container's own; "
+            "it then decides whether keys are needed."
+        ),
+    ] = ""
+    port: Annotated[int, Meta(description="Port to listen on; 0 is any free one.")] = 8000
+    workers: Annotated[
+        int, Meta(description="Processes. They share nothing but the cache, if it is sqlite or redis.")
+    ] = 1
+    cache: Annotated[
+        str,
+        Meta(description="Cache of scores: `memory://`, `sqlite:///path/to/file`, `redis://host` or `none`."),
+    ] = "memory://"
     limits: LimitSettings = LimitSettings()
     media: MediaSettings = MediaSettings()
     launcher: LauncherSettings | None = None
@@ -118,7 +167,7 @@ def load(text: str, environ: Mapping[str, str]) -> Settings:
 
 
 def _with_keys_of_files(settings: Settings) -> Settings:
-    """A key of a file counts as one that was named. An empty line, or one that starts with #, holds none."""
+    """Adds the keys of `*_file` to the inline keys. Empty lines and lines that start with # hold none."""
     keys = {}
     for name in ("api_keys", "admin_keys"):
         path = getattr(settings, f"{name}_file")
@@ -156,7 +205,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _checked(settings: Settings) -> Settings:
-    """What types cannot say."""
+    """Checks that types cannot make. Raises SettingsError for the first wrong setting."""
     if not settings.models:
         raise SettingsError("models: name at least one")
     for name, model in settings.models.items():
@@ -178,18 +227,7 @@ def _checked(settings: Settings) -> Settings:
     default = settings.default_model or next(iter(settings.models))
     if default not in settings.models:
         raise SettingsError(f"default_model: no model is called {default!r}")
-    return msgspec.structs.replace(
-        settings, default_model=default, default_media_model=_media_default(settings, default)
-    )
-
-
-def _media_default(settings: Settings, default: str) -> str:
-    """Who reads pictures where the request does not say: as set, else the default model, else the first that can."""
-    reading = [name for name, model in settings.models.items() if model.family == "qwen3-vl-reranker"]
-    named = settings.default_media_model
-    if named and named not in reading:
-        raise SettingsError(f"default_media_model: no model called {named!r} reads pictures")
-    return named or (default if default in reading else next(iter(reading), ""))
+    return msgspec.structs.replace(settings, default_model=default)
 
 
 def _check_names(models: Mapping[str, ModelSettings]) -> None:
@@ -204,8 +242,6 @@ def _check_names(models: Mapping[str, ModelSettings]) -> None:
 def _check_model(where: str, model: ModelSettings) -> None:
     if not model.engine.startswith(("http://", "https://")):
         raise SettingsError(f"{where}.engine: expected an http:// or https:// URL")
-    if model.family != "cross-encoder" and not (model.tokenizer or model.hub):
-        raise SettingsError(f"{where}.tokenizer: the family {model.family} needs one, a folder or a hub id")
     for name in ("max_tokens", "max_tokens_per_doc", "max_pixels", "max_frames", "max_video_s"):
         number = getattr(model, name)
         if number is not None and number < 1:
@@ -213,7 +249,7 @@ def _check_model(where: str, model: ModelSettings) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine is there; a name other than localhost is nobody's promise."""
+    """True for an address that only this machine reaches. Of names only localhost counts."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,6 +1,6 @@
-"""The gateway as the studio sees it: `rerank` through Cohere's own client, the rest through public endpoints."""
+"""Client of the gateway: `rerank` through Cohere's own client, the rest through the public endpoints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -11,29 +11,47 @@ from cohere.core.request_options import RequestOptions
 
 from ui.faults import Fault
 
-# Text, or what the gateway reads pictures and videos from: {"text", "image", "video"}.
+# Text, or an object of the keys "text", "image" and "video", the last two data URLs or lists of them.
 Content = str | dict[str, Any]
 
 _STATUS_TIMEOUT_S = 3.0
-_BY_STATUS = {
-    401: "unauthorized", 403: "unauthorized", 404: "no_model", 413: "too_large", 429: "busy", 503: "no_engine",
-    504: "timeout",
-}  # fmt: skip
-# A 503 whose message holds the words: what the launcher can do something about.
-_NOT_LOADED = {"is not loaded": "not_loaded", "being loaded": "not_loaded", "could not be loaded": "not_loaded"}
-# A 400 whose message holds the words: the kinds of files that a person can do something about.
-_BY_WORDS = {
-    "text only": "no_vision",
-    "s are read": "video_too_long",
-    "cut off": "unreadable",
-    "not a picture": "unreadable",
-    "not a video": "unreadable",
-    "has over": "too_large",
+_MAX_DETAIL_CHARS = 500
+
+# Entries of texts.FAULTS by the `code` in the body of a gateway's error.
+_BY_CODE = {
+    "text_only": "no_vision",
+    "media_unreadable": "unreadable",
+    "video_too_long": "video_too_long",
+    "media_too_large": "too_large",
+    "body_too_large": "too_large",
+    "no_api_key": "unauthorized",
+    "invalid_api_key": "unauthorized",
+    "admin_only": "unauthorized",
+    "model_not_found": "no_model",
+    "overloaded": "busy",
+    "engine_not_launched": "no_load",
+    "engine_stopped": "not_loaded",
+    "engine_loading": "not_loaded",
+    "engine_failed": "not_loaded",
+    "engine_unavailable": "no_engine",
+    "engine_timeout": "timeout",
 }
+# The same by status, for other codes and for servers without codes, such as a proxy in front of the gateway.
+_BY_STATUS = {
+    401: "unauthorized",
+    403: "unauthorized",
+    404: "no_model",
+    413: "too_large",
+    429: "busy",
+    503: "no_engine",
+    504: "timeout",
+}
+# A server that refuses the request to load an engine, or has no such path, cannot load engines.
+_BY_STATUS_OF_LOAD = _BY_STATUS | dict.fromkeys((400, 404, 405, 409, 501), "no_load")
 
 
 class Result(NamedTuple):
-    """A document's place in the order given, its relevance score in 0-1, and its relevant spans in code points."""
+    """Score of one document. `place` is its index in the request, `spans` are its relevant parts in code points."""
 
     place: int
     score: float
@@ -41,12 +59,12 @@ class Result(NamedTuple):
 
 
 class Client:
-    """One connection pool to one gateway. Raises Fault for whatever goes wrong."""
+    """One connection pool to one gateway. Methods raise Fault for a call that fails."""
 
     def __init__(self, url: str, api_key: str | None, *, timeout_s: float = 120.0) -> None:
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        # A proxy of the environment is no business of this connection.
+        # A proxy named in the environment is for the internet, not for this connection.
         self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout_s, headers=headers, trust_env=False)
         self._cohere = cohere.AsyncClientV2(
             api_key or "none", base_url=self.url, httpx_client=self._http, timeout=timeout_s, max_retries=0
@@ -61,9 +79,9 @@ class Client:
         instruction: str | None = None,
         spans: bool = False,
     ) -> list[Result]:
-        """Every document's score, best first; with `spans` where in its text it is relevant."""
+        """Scores of all documents, in 0-1 and best first. `spans` asks for the relevant parts of each text as well."""
         more: dict[str, Any] = {"instruction": instruction} if instruction else {}
-        with _explained():
+        with _translated():
             answer = await self._cohere.rerank(
                 model=model,
                 # The client's types know text only; it sends pictures and videos all the same.
@@ -73,29 +91,26 @@ class Client:
                 request_options=RequestOptions(additional_body_parameters=more, max_retries=0),
             )
         return [
-            Result(one.index, one.relevance_score, [span.model_dump() for span in one.relevant_spans or []])
-            for one in answer.results
+            Result(result.index, result.relevance_score, [span.model_dump() for span in result.relevant_spans or []])
+            for result in answer.results
         ]
 
     async def engines(self) -> dict[str, Any]:
-        """The answer of GET /v1/engines: engines, gpus, memory."""
-        with _explained():
+        """Body of GET /v1/engines: engines, gpus, memory."""
+        with _translated():
             reply = await self._http.get("/v1/engines", timeout=_STATUS_TIMEOUT_S)
             reply.raise_for_status()
-            answer: dict[str, Any] = reply.json()
-            return answer
+            body: dict[str, Any] = reply.json()
+            return body
 
     async def load(self, name: str) -> None:
-        """Has the gateway start an engine; raises Fault("no_load") where that is nobody's to do from here."""
-        with _explained():
-            reply = await self._http.post(f"/v1/engines/{name}/load")
-        if reply.is_error:
-            unable = reply.status_code in {400, 401, 403, 404, 405, 409, 501}
-            raise Fault("no_load" if unable else _BY_STATUS.get(reply.status_code, "failed"), _message(reply))
+        """Start an engine. Raises Fault("no_load") if this gateway cannot start it."""
+        with _translated(_BY_STATUS_OF_LOAD):
+            (await self._http.post(f"/v1/engines/{name}/load")).raise_for_status()
 
     async def preview(self, kind: str, data_url: str, *, model: str) -> list[dict[str, Any]]:
-        """The frames that the model sees of a picture or video, with their seconds."""
-        with _explained():
+        """Frames of a picture or video that the model sees, each with its time in seconds."""
+        with _translated():
             reply = await self._http.post("/v1/preview", json={kind: data_url, "model": model})
             reply.raise_for_status()
             frames: list[dict[str, Any]] = reply.json()["frames"]
@@ -103,30 +118,29 @@ class Client:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """The one place where a library's error becomes a Fault."""
+def _translated(by_status: Mapping[int, str] = _BY_STATUS) -> Iterator[None]:
+    """Raise a library's error as a Fault."""
     try:
         yield
     except ApiError as error:
-        detail = error.body.get("message", "") if isinstance(error.body, dict) else error.body or ""
-        raise _fault(error.status_code or 500, str(detail)[:500]) from error
+        raise _fault(error.status_code or 500, error.body, by_status) from error
     except httpx.HTTPStatusError as error:
-        raise _fault(error.response.status_code, _message(error.response)) from error
+        raise _fault(error.response.status_code, _json(error.response), by_status) from error
     except httpx.TimeoutException as error:
         raise Fault("timeout") from error
     except (httpx.HTTPError, OSError) as error:
         raise Fault("unreachable") from error
 
 
-def _fault(status: int, detail: str) -> Fault:
-    key = _BY_STATUS.get(status, "failed" if status >= 500 else "refused")
-    known = {400: _BY_WORDS, 503: _NOT_LOADED}.get(status, {})
-    key = next((key for words, key in known.items() if words in detail), key)
-    return Fault(key, detail or str(status), load=key == "not_loaded")
+def _fault(status: int, body: object, by_status: Mapping[int, str]) -> Fault:
+    told = body if isinstance(body, Mapping) else {}
+    key = _BY_CODE.get(str(told.get("code"))) or by_status.get(status) or ("failed" if status >= 500 else "refused")
+    detail = str(told.get("message") or status)[:_MAX_DETAIL_CHARS]
+    return Fault(key, detail, load=key == "not_loaded")
 
 
-def _message(reply: httpx.Response) -> str:
+def _json(reply: httpx.Response) -> object:
     try:
-        return str(reply.json()["message"])[:500]
-    except (ValueError, KeyError, TypeError):
-        return str(reply.status_code)
+        return reply.json()
+    except ValueError:
+        return None

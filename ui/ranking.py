@@ -29,10 +29,10 @@ BEAT_S = 1.0
 # Pictures that all score so are the sign of an engine with a wrong prompt.
 FLAT_CENTRE, FLAT_SPREAD = 0.5, 0.05
 
-# The gateway names the field first; here it is the row.
-_FIELD = re.compile(r"^(invalid request: )?documents\[0\]\S*: ")
-# Of one file, which only concern its own row.
-_ITS_OWN = {"refused", "unreadable", "video_too_long", "too_large", "file_gone"}
+# A message of the gateway's opens with the path of the field that it is about.
+_FIELD = re.compile(r"^(?:invalid request: )?(query|documents)\b\S*: ")
+# Faults of a single file: they are shown in its row, and the other candidates are ranked.
+_OF_A_FILE = {"refused", "unreadable", "video_too_long", "too_large", "file_gone"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +190,13 @@ async def _score_all(client: Client, board: Board) -> None:
         try:
             await score([index])
         except Fault as fault:
-            # A query that cannot be read is nobody's own.
+            named = _FIELD.match(fault.detail)
+            of_row = Fault(fault.key, fault.detail[named.end() :] if named else fault.detail)
             if fault.key == "no_vision" and isinstance(ask.query, str):
-                board.fault = Fault(fault.key, _FIELD.sub("", fault.detail))
-            elif fault.key not in _ITS_OWN or "query" in fault.detail[:24]:
+                board.fault = of_row
+            elif fault.key not in _OF_A_FILE or (named and named[1] == "query"):
                 raise
-            board.failed[index] = Fault(fault.key, _FIELD.sub("", fault.detail))
+            board.failed[index] = of_row
 
     texts = [index for index, item in enumerate(ask.items) if item.kind == "text"]
     files = [index for index, item in enumerate(ask.items) if item.kind != "text"]

@@ -1,17 +1,18 @@
-"""The dialects, by the path they are asked on: a new one is a file and a row here."""
+"""The dialects: a new one is a file and a row here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from gateway.dialects.base import Dialect
+from gateway.dialects.base import Dialect, Reply
 from gateway.dialects.cohere import V1, V2
 
-__all__ = ["RERANK_SEGMENTS", "Dialect", "dialect_of"]
+__all__ = ["DIALECTS", "FALLBACK", "Dialect", "Reply", "dialect_of"]
 
-# What real clients' paths end in: whatever stands before, they mean this.
-RERANK_SEGMENTS = frozenset({"rerank", "reranks", "reranking", "rerankings", "ranking", "text-rerank"})
-VERSIONS: dict[str, Dialect] = {"v1": V1, "v2": V2}
+# The first that matches answers.
+DIALECTS: list[Dialect] = [V2, V1]
+# Words the errors of paths that are no dialect's.
+FALLBACK: Dialect = V1
 
 
-def dialect_of(segments: Sequence[str]) -> Dialect:
-    """The dialect of a path: its last version counts, for SDKs append `/v2/rerank` to bases that end in `/v1`."""
-    return next((VERSIONS[segment] for segment in reversed(segments) if segment in VERSIONS), V1)
+def dialect_of(segments: Sequence[str], headers: Mapping[str, str]) -> Dialect | None:
+    """The dialect of a request; None when its path is no dialect's."""
+    return next((dialect for dialect in DIALECTS if dialect.matches(segments, headers)), None)

@@ -1,30 +1,36 @@
 """Cohere's Rerank API, v1 and v2, as its real clients speak it: generous in what it reads, exact in what it writes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil, inf
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
-from gateway.domain import Content, Kind, Link, RerankRequest, RerankResponse, ScoringOptions, SpansAsked
-from gateway.errors import BadRequest, RerankError
+from gateway.dialects.base import Reply, Schemas
+from gateway.dialects.content import Document, content_of, echo_of
+from gateway.domain import Ranking, RerankRequest, ScoringOptions, Span, SpanOptions
+from gateway.errors import BadRequest, Field, RerankError, Unreadable
 from gateway.validation import field_first
 
-# libyaml's writer where PyYAML was built with it: 10,000 documents of ten fields in 2 s instead of 12.
-YamlDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-# In the order in which the official recipe puts them before the text.
-MEDIA: tuple[Kind, ...] = ("video", "image")
-# What content parts are called by vLLM's, OpenAI's and Qwen's clients.
-PARTS: dict[str, Kind] = {"image_url": "image", "video_url": "video", "image": "image", "video": "video"}
 MAX_CHUNKS = 10_000
 DEFAULT_THRESHOLD = 0.1
-
-Document = str | dict[str, Any]
+# Real clients' paths end in these, whatever stands before.
+LAST_SEGMENTS = frozenset({"rerank", "reranks", "reranking", "rerankings", "ranking", "text-rerank"})
+VERSIONS = ("v1", "v2")
+# Errors of these fields are told without "invalid request" where it is their text that cannot be read.
+UNPREFIXED = ("documents", "instruction", "text")
+# Cohere's own words, by the code of an error.
+WORDS = {
+    "query_empty": "invalid request: query must not be empty or be only whitespace",
+    "documents_empty": "invalid request: list of documents must not be empty",
+    "invalid_json": "invalid json syntax: {}",
+    "model_not_found": "{}, make sure the correct model ID was used",
+    "engine_not_launched": "{}",
+}
 
 
 class RelevantSpans(msgspec.Struct):
-    """Whether the sentences that made a document relevant are wanted, scored one by one; defaults are Cohere's."""
+    """Asks for the sentences that made a document relevant, scored one by one; the defaults are Cohere's."""
 
     mode: Literal["enabled", "disabled"]
     threshold: float | None = None
@@ -54,24 +60,18 @@ class Body(msgspec.Struct):
     relevant_spans: RelevantSpans | None = None
 
 
-class RelevantSpan(msgspec.Struct):
-    """`[start, end)` of the document's text, in Unicode code points."""
-
-    start: int
-    end: int
-    score: float
-
-
 class Result(msgspec.Struct, omit_defaults=True):
     """A document's place. Elasticsearch refuses any other key here, LiteLLM a null."""
 
     index: int
     relevance_score: float
     document: Mapping[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    relevant_spans: list[RelevantSpan] | msgspec.UnsetType = msgspec.UNSET
+    relevant_spans: Sequence[Span] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ApiVersion(msgspec.Struct):
+    """The version that a path asked for."""
+
     version: str
     is_experimental: bool = False
 
@@ -83,6 +83,8 @@ class BilledUnits(msgspec.Struct):
 
 
 class TokenCount(msgspec.Struct):
+    """Tokens that the engine read; a reranker writes none."""
+
     input_tokens: int
     output_tokens: int = 0
 
@@ -103,6 +105,8 @@ class Meta(msgspec.Struct, omit_defaults=True):
 
 
 class Usage(msgspec.Struct):
+    """The same count, as OpenAI's and Jina's clients read it."""
+
     prompt_tokens: int
     total_tokens: int
 
@@ -119,11 +123,12 @@ class Answer(msgspec.Struct):
 
 
 class ErrorBody(msgspec.Struct):
-    """`message` is what Cohere's clients show, `detail` what Jina's do: the same text."""
+    """Cohere's clients show `message`, Jina's `detail`: the same text. `code` is for programs, and stable."""
 
     id: str
     message: str
     detail: str
+    code: str
 
 
 class Cohere:
@@ -131,70 +136,85 @@ class Cohere:
 
     def __init__(self, version: str, *, max_tokens_per_doc: int | None, max_chunks_per_doc: int) -> None:
         self.name = f"cohere-v{version}"
+        long = f"read in up to {max_chunks_per_doc} chunks" if max_tokens_per_doc is None else "cut"
+        self.schemas = Schemas(
+            {f"/v{version}/rerank": f"Rank documents; a long one is {long}"}, Body, Answer, ErrorBody
+        )
         self._version = ApiVersion(version)
         self._max_tokens_per_doc = max_tokens_per_doc
         self._max_chunks_per_doc = max_chunks_per_doc
         self._decoder = msgspec.json.Decoder(Body, strict=False)
 
+    def matches(self, segments: Sequence[str], headers: Mapping[str, str]) -> bool:
+        """The last version in the path counts, for SDKs append `/v2/rerank` to bases that end in `/v1`."""
+        if not segments or segments[-1] not in LAST_SEGMENTS:
+            return False
+        version = next((segment for segment in reversed(segments) if segment in VERSIONS), VERSIONS[0])
+        return version == f"v{self._version.version}"
+
     def parse(self, body: bytes) -> RerankRequest:
         try:
             asked = self._decoder.decode(body)
         except msgspec.ValidationError as error:
-            raise BadRequest(f"invalid request: {field_first(str(error))}") from None
+            raise BadRequest(field_first(str(error))) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequest(f"invalid json syntax: {_json_fault(error)}") from None
-        returned = [_returned(document) for document in asked.documents] if asked.return_documents else None
+            raise BadRequest(_json_fault(error), code="invalid_json") from None
+        echo = [echo_of(document) for document in asked.documents] if asked.return_documents else None
         return RerankRequest(
-            query=_content(asked.query, None, "query"),
+            query=content_of(asked.query, Field("query")),
             documents=[
-                one if isinstance(one, str) else _content(one, asked.rank_fields, f"documents[{index}]")
+                one if isinstance(one, str) else content_of(one, Field("documents", index), asked.rank_fields)
                 for index, one in enumerate(asked.documents)
             ],
             model=asked.model or None,
             top_n=_top_n(asked),
-            reading=self._reading(asked),
+            options=self._options(asked),
             strict=bool(asked.strict),
             priority=max(0, asked.priority or 0),
-            fresh=(asked.cache or "").strip().lower() == "no-store",
-            returned=returned,
+            no_store=(asked.cache or "").strip().lower() == "no-store",
+            echo=echo,
             spans=_spans(asked.relevant_spans),
         )
 
-    def render(self, request_id: str, request: RerankRequest, response: RerankResponse) -> bytes:
-        returned = request.returned
+    def render(self, request_id: str, result: Ranking | RerankError) -> Reply:
+        if isinstance(result, RerankError):
+            message = _worded(result)
+            return Reply(result.status, {}, msgspec.json.encode(ErrorBody(request_id, message, message, result.code)))
+        return Reply(200, {}, msgspec.json.encode(self._answer(request_id, result)))
+
+    def _answer(self, request_id: str, ranking: Ranking) -> Answer:
+        echo = ranking.request.echo
         results = [
-            Result(document, score, returned[document] if returned is not None else msgspec.UNSET)
-            for document, score in response.ranking
+            Result(
+                ranked.index,
+                ranked.score,
+                echo[ranked.index] if echo is not None else msgspec.UNSET,
+                ranked.spans or msgspec.UNSET,
+            )
+            for ranked in ranking.results
         ]
-        for result in results if response.spans else ():
-            if spans := response.spans.get(result.index):
-                result.relevant_spans = [RelevantSpan(*span) for span in spans]
         meta = Meta(
             self._version,
-            BilledUnits(ceil(response.chunks / 100)),
-            TokenCount(response.tokens),
-            response.model,
-            response.cached,
-            response.cached_tokens,
-            list(response.warnings),
+            BilledUnits(ceil(ranking.chunks / 100)),
+            TokenCount(ranking.tokens),
+            ranking.model,
+            ranking.cached,
+            ranking.cached_tokens,
+            [f"{notice.field.named({})}: {notice.message}" for notice in ranking.notices],
         )
-        usage = Usage(response.tokens, response.tokens)
-        return msgspec.json.encode(Answer(request_id, results, meta, request.model or response.model, usage))
+        usage = Usage(ranking.tokens, ranking.tokens)
+        return Answer(request_id, results, meta, ranking.request.model or ranking.model, usage)
 
-    def render_error(self, request_id: str, error: RerankError) -> bytes:
-        return msgspec.json.encode(ErrorBody(request_id, str(error), str(error)))
-
-    def _reading(self, asked: Body) -> ScoringOptions:
-        for field in ("max_tokens_per_doc", "max_chunks_per_doc", "max_frames", "max_pixels"):
-            value = getattr(asked, field)
+    def _options(self, asked: Body) -> ScoringOptions:
+        for name in ("max_tokens_per_doc", "max_chunks_per_doc", "max_frames", "max_pixels"):
+            value = getattr(asked, name)
             if value is not None and value < 1:
-                raise BadRequest(f"invalid request: {field}: must be at least 1")
+                raise BadRequest("must be at least 1", field=Field(name))
         if asked.fps is not None and not 0 < asked.fps < inf:
-            raise BadRequest("invalid request: fps: must be above 0")
+            raise BadRequest("must be above 0", field=Field("fps"))
         if asked.max_chunks_per_doc and asked.max_chunks_per_doc * len(asked.documents) > MAX_CHUNKS:
             raise BadRequest(
-                "invalid request: number of total max chunks (number of documents * max chunks per doc) "
-                f"must be at most {MAX_CHUNKS}"
+                f"number of total max chunks (number of documents * max chunks per doc) must be at most {MAX_CHUNKS}"
             )
         return ScoringOptions(
             asked.instruction or asked.instruct or None,
@@ -219,98 +239,28 @@ def _top_n(asked: Body) -> int | None:
     return top_n if top_n is not None and top_n > 0 else None
 
 
-def _spans(asked: RelevantSpans | None) -> SpansAsked | None:
+def _spans(asked: RelevantSpans | None) -> SpanOptions | None:
     if asked is None or asked.mode == "disabled":
         return None
     threshold = DEFAULT_THRESHOLD if asked.threshold is None else asked.threshold
     if not 0 <= threshold <= 1:
-        raise BadRequest("invalid request: relevant_spans.threshold: must be from 0 to 1")
+        raise BadRequest("must be from 0 to 1", field=Field("relevant_spans", None, ".threshold"))
     if asked.max_spans is not None and asked.max_spans < 1:
-        raise BadRequest("invalid request: relevant_spans.max_spans: must be at least 1")
-    return SpansAsked(threshold, asked.max_spans)
+        raise BadRequest("must be at least 1", field=Field("relevant_spans", None, ".max_spans"))
+    return SpanOptions(threshold, asked.max_spans)
 
 
-def _content(document: Document, rank_fields: list[str] | None, where: str) -> Content:
-    """What the model reads: text and media, or the fields that matter, in order. Raises BadRequest for other shapes."""
-    if isinstance(document, str):
-        return document
-    if rank_fields:
-        return "\n".join(_plain(document[field]) for field in rank_fields if document.get(field) is not None)
-    if isinstance(document.get("content"), list):
-        return _mixed(*_read_parts(document["content"], where))
-    # A product record may well have a field called image: only what has nothing else is a picture.
-    if document.keys() <= {"text", *MEDIA} and any(document.get(kind) is not None for kind in MEDIA):
-        texts = [_plain(text) for text in _listed(document.get("text"))]
-        links = [
-            _link(kind, source, where, f".{kind}[{place}]" if isinstance(document[kind], list) else f".{kind}")
-            for kind in MEDIA
-            for place, source in enumerate(_listed(document.get(kind)))
-        ]
-        return _mixed(texts, links)
-    text = document.get("text")
-    if text is not None:
-        return _plain(text)
-    fields = {key: value for key, value in document.items() if value is not None}
-    return _yaml(fields) if fields else ""
-
-
-def _read_parts(parts: list[Any], where: str) -> tuple[list[str], list[Link]]:
-    """vLLM's and OpenAI's content parts."""
-    texts: list[str] = []
-    links: list[Link] = []
-    for index, part in enumerate(parts):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        elif kind in PARTS:
-            links.append(_link(PARTS[kind], part.get(kind), where, f".content[{index}]"))
-        else:
-            raise BadRequest(f"invalid request: {where}.content[{index}]: expected a text, image_url or video_url part")
-    return texts, links
-
-
-def _mixed(texts: list[str], links: list[Link]) -> Content:
-    """Videos, then pictures, then the text, as the official recipe orders them."""
-    text = "\n".join(texts)
-    if not links:
-        return text
-    return (*(link for kind in MEDIA for link in links if link.kind == kind), *([text] if text else []))
-
-
-def _link(kind: Kind, source: Any, where: str, field: str) -> Link:
-    url = source.get("url") if isinstance(source, dict) else source
-    if not isinstance(url, str):
-        raise BadRequest(f"invalid request: {where}{field}: expected a data URL, base64 or an http(s) URL")
-    return Link(kind, url, field)
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else _yaml(value).removesuffix("\n...\n").strip()
-
-
-def _yaml(value: Any) -> str:
-    """As Cohere tells its users to write structured documents: https://docs.cohere.com/docs/reranking-best-practices"""
-    try:
-        text: str = yaml.dump(value, Dumper=YamlDumper, sort_keys=False, allow_unicode=True)
-    except RecursionError:
-        raise BadRequest("invalid request: documents: too deeply nested") from None
-    return text
-
-
-def _returned(document: Document) -> dict[str, Any]:
-    if isinstance(document, str):
-        return {"text": document}
-    return {key: value for key, value in document.items() if value is not None}
+def _worded(error: RerankError) -> str:
+    """An error as Cohere words it: a fault of the request is an invalid one, unless a text itself cannot be read."""
+    if error.code in WORDS:
+        return WORDS[error.code].format(error)
+    message = str(error) if error.field is None else f"{error.field.named({})}: {error}"
+    unreadable = isinstance(error, Unreadable) and error.field is not None and error.field.name in UNPREFIXED
+    return message if unreadable or not isinstance(error, BadRequest) else f"invalid request: {message}"
 
 
 def _json_fault(error: Exception) -> str:
-    """What is wrong, and where if that is known, never the text itself."""
+    """The fault, and its place where that is known, never the text itself."""
     if isinstance(error, RecursionError):
         return "too deeply nested"
     if isinstance(error, UnicodeDecodeError):

@@ -1,8 +1,9 @@
-"""Engines by what they speak; today all speak vLLM's wire, the embedded one included."""
+"""Engines and what is known of them; today all speak vLLM's wire, the embedded one included."""
 
 from gateway.engines.base import Engine
+from gateway.engines.client import EngineClient
 from gateway.engines.readiness import Readiness
 from gateway.engines.status import EngineStatus
 from gateway.engines.vllm import VllmEngine
 
-__all__ = ["Engine", "EngineStatus", "Readiness", "VllmEngine"]
+__all__ = ["Engine", "EngineClient", "EngineStatus", "Readiness", "VllmEngine"]

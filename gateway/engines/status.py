@@ -1,4 +1,4 @@
-"""How the engines do, told cheaply: by the launcher that started them, else by whether each of them answers."""
+"""The state of each engine, told cheaply: by the launcher that started them, else by asking each if it answers."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from gateway.engines.base import Engine
+from gateway.engines.probes import check_health
+from gateway.engines.vllm import VllmEngine
 from gateway.errors import BadRequest, EngineUnavailable, RerankError
 from gateway.settings import LauncherSettings
 
@@ -17,7 +18,7 @@ TIMEOUT_S = 5.0
 
 
 class EngineState(msgspec.Struct, frozen=True):
-    """progress: a share of the stages that loading has, None where nothing tells. loadable: it can be started."""
+    """progress: of loading, 0 to 1 by stage, None if unknown. loadable: the launcher can start it."""
 
     state: Literal["stopped", "loading", "ready", "failed", "offline"]
     progress: float | None = None
@@ -26,18 +27,22 @@ class EngineState(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
+    """Main memory of the machine."""
+
     used_bytes: int
     total_bytes: int
 
 
 class Gpu(msgspec.Struct, frozen=True):
+    """Memory of one accelerator."""
+
     name: str
     used_bytes: int
     total_bytes: int
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What the launcher answers, and what becomes of it without one."""
+    """The launcher's answer, or what can be said without one."""
 
     engines: dict[str, EngineState] = {}
     gpus: tuple[Gpu, ...] = ()
@@ -45,11 +50,11 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class EngineStatus:
-    """All engines, by their models' names."""
+    """The engines by the names of their models."""
 
     def __init__(
         self,
-        engines: Mapping[str, Engine],
+        engines: Mapping[str, VllmEngine],
         launcher: LauncherSettings | None,
         transport: httpx.AsyncBaseTransport,
     ) -> None:
@@ -58,46 +63,52 @@ class EngineStatus:
         self._transport = transport
 
     async def report(self) -> Report:
-        """Never raises: an engine nobody knows of is offline."""
-        told = await self._told()
-        others = [name for name in self._engines if name not in told.engines]
+        """Never raises: an engine that the launcher does not know and that does not answer is offline."""
+        known = await self._ask_launcher()
+        others = [name for name in self._engines if name not in known.engines]
         states = await asyncio.gather(*(self._probe(name) for name in others))
         return Report(
             {
-                **{name: msgspec.structs.replace(state, loadable=True) for name, state in told.engines.items()},
+                **{name: msgspec.structs.replace(state, loadable=True) for name, state in known.engines.items()},
                 **dict(zip(others, states, strict=True)),
             },
-            told.gpus,
-            told.memory or _memory_here(),
+            known.gpus,
+            known.memory or _memory(),
         )
 
     async def load(self, name: str) -> str:
-        """Its state once it was asked to start, if it did not before. Raises BadRequest where nobody here can."""
+        """Asks the launcher to start an engine, and returns its state. Raises BadRequest where no launcher has it."""
         try:
-            status, body = await self._ask("POST", f"/engines/{quote(name, safe='')}/load")
+            status, body = await self._exchange("POST", f"/engines/{quote(name, safe='')}/load")
             if status == 202:
                 return msgspec.json.decode(body, type=EngineState).state
         except (OSError, httpx.HTTPError, msgspec.DecodeError):
             pass
         state = await self._probe(name)
         if state.state != "ready":
-            raise BadRequest(f"{name} was not started by this gateway's launcher: start it where it runs")
+            raise BadRequest(
+                f"{name} was not started by this gateway's launcher: start it where it runs",
+                code="engine_not_launched",
+            )
         return state.state
 
-    async def explained(self, name: str, error: EngineUnavailable) -> EngineUnavailable:
-        """The error, with what the launcher knows of its cause."""
-        state = (await self._told()).engines.get(name)
-        why = _WHY.get(state.state) if state else None
-        return EngineUnavailable(why.format(name=name)) if why else error
+    async def with_cause(self, error: EngineUnavailable) -> EngineUnavailable:
+        """The error with the launcher's reason in place of its own, where the launcher knows one."""
+        state = (await self._ask_launcher()).engines.get(error.model or "")
+        reason = _REASONS.get(state.state) if state else None
+        if reason is None:
+            return error
+        code, words = reason
+        return EngineUnavailable(words.format(name=error.model), code=code)
 
-    async def _told(self) -> Report:
+    async def _ask_launcher(self) -> Report:
         try:
-            status, body = await self._ask("GET", "/engines")
+            status, body = await self._exchange("GET", "/engines")
             return msgspec.json.decode(body, type=Report) if status == 200 else Report()
         except (OSError, httpx.HTTPError, msgspec.DecodeError):
             return Report()
 
-    async def _ask(self, method: str, path: str) -> tuple[int, bytes]:
+    async def _exchange(self, method: str, path: str) -> tuple[int, bytes]:
         if self._launcher is None:
             return 404, b""
         headers = {"X-Launcher-Token": self._launcher.token}
@@ -111,21 +122,25 @@ class EngineStatus:
 
     async def _probe(self, name: str) -> EngineState:
         try:
-            await self._engines[name].alive()
+            await check_health(self._engines[name].client)
         except RerankError as error:
             return EngineState("offline", detail=str(error))
         return EngineState("ready")
 
 
-_WHY = {
-    "stopped": "{name} is not loaded: POST /v1/engines/{name}/load loads it",
-    "loading": "{name} is being loaded: GET /v1/engines tells how far it is",
-    "failed": "{name} could not be loaded: GET /v1/engines tells why, POST /v1/engines/{name}/load tries again",
+# By the launcher's state: the code and the words of the 503.
+_REASONS = {
+    "stopped": ("engine_stopped", "{name} is not loaded: POST /v1/engines/{name}/load loads it"),
+    "loading": ("engine_loading", "{name} is being loaded: GET /v1/engines tells how far it is"),
+    "failed": (
+        "engine_failed",
+        "{name} could not be loaded: GET /v1/engines tells why, POST /v1/engines/{name}/load tries again",
+    ),
 }
 
 
-def _memory_here() -> Memory | None:
-    """This machine's, where Linux tells."""
+def _memory() -> Memory | None:
+    """Main memory of this machine, where Linux tells."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

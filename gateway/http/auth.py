@@ -1,12 +1,20 @@
-"""Who may call: a key from any of the headers that Cohere's clients use, compared in constant time."""
+"""Keys, from any of the headers that Cohere's clients use, compared in constant time."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hmac import compare_digest
 
 from gateway.errors import Unauthorized
 from gateway.settings import is_loopback
 
 Header = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who was let in. admin: may start engines and clear the cache."""
+
+    admin: bool
 
 
 class Auth:
@@ -16,26 +24,36 @@ class Auth:
         self._admin_keys = [key.encode() for key in admin_keys]
         self._keys = [key.encode() for key in keys]
 
-    def check(self, header: Header) -> None:
-        """`header` gives a request header by its lower-case name. Raises Unauthorized in Cohere's words."""
+    def caller(self, header: Header) -> Caller:
+        """The holder of a key, or anybody where there are none. Raises Unauthorized.
+
+        header gives a request header by its lower-case name.
+        """
         if self._keys:
             _check(header, self._keys + self._admin_keys)
+        return Caller(admin=False)
 
-    def check_admin(self, header: Header, client: str) -> None:
-        """An admin key, or where there is none, a caller on this machine. Raises Unauthorized."""
+    def admin(self, header: Header, client: str) -> Caller:
+        """The holder of an admin key, or where there are none, a caller on this machine. Raises Unauthorized.
+
+        client: the caller's address, empty over a Unix socket: the file's rights decide there.
+        """
         if self._admin_keys:
             _check(header, self._admin_keys)
-        elif client and not is_loopback(client):  # over a Unix socket there is none: the file's rights decide
-            raise Unauthorized("this path takes an admin key, or a call from the gateway's own machine")
+        elif client and not is_loopback(client):
+            raise Unauthorized(
+                "this path takes an admin key, or a call from the gateway's own machine", code="admin_only"
+            )
+        return Caller(admin=True)
 
 
 def _check(header: Header, known_keys: Sequence[bytes]) -> None:
     given = _keys(header)
     if not given:
-        raise Unauthorized("no api key supplied")
+        raise Unauthorized("no api key supplied", code="no_api_key")
     # Every key is compared, whole, so that the time taken tells nothing of which came close.
     if not sum(compare_digest(key, known) for key in given for known in known_keys):
-        raise Unauthorized("invalid api token")
+        raise Unauthorized("invalid api token", code="invalid_api_key")
 
 
 def _keys(header: Header) -> list[bytes]:

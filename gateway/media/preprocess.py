@@ -5,42 +5,15 @@ import base64
 from collections import OrderedDict
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from gateway.domain import Blob
 from gateway.media import images, videos
+from gateway.media.vision import Frame, MediaOptions, Prepared
 
 # At once; the largest pictures and videos wait for one another in their modules.
 WORKERS = 4
 KEPT_BYTES = 192 * 1024 * 1024
 MIN_PIXELS = 4 * 32 * 32
-
-
-@dataclass(frozen=True, slots=True)
-class MediaOptions:
-    """How media are read: pixels of a picture or frame, and a video's frames per second, frames, and seconds."""
-
-    max_pixels: int
-    fps: float
-    max_frames: int
-    max_video_s: float
-
-
-class Prepared(NamedTuple):
-    """What the engine is sent, as a data URL, and what it will see: pixels, and the second of each frame."""
-
-    url: str
-    width: int
-    height: int
-    seconds: tuple[float, ...] = ()
-
-
-class Frame(NamedTuple):
-    """One frame of a clip, or a picture at second 0, as a data URL of a small JPEG."""
-
-    seconds: float
-    image: str
 
 
 class Preprocessor:
@@ -54,7 +27,7 @@ class Preprocessor:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def ready(self, blob: Blob, sizes: MediaOptions) -> Prepared:
+    async def prepare(self, blob: Blob, sizes: MediaOptions) -> Prepared:
         """Raises BadMedia."""
         key = (blob.digest, sizes)
         made = self._made.get(key)
@@ -67,7 +40,7 @@ class Preprocessor:
         # Shielded: a caller that leaves must not end what another waits for.
         return await asyncio.shield(made)
 
-    async def shown(self, ready: Prepared) -> list[Frame]:
+    async def thumbnails(self, ready: Prepared) -> list[Frame]:
         """What a person sees of it."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, shown, ready)
 
@@ -110,20 +83,3 @@ def shown(ready: Prepared) -> list[Frame]:
 
 def _data_url(mime: str, data: bytes) -> str:
     return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def examples() -> tuple[dict[Blob, Prepared], ...]:
-    """What an engine is examined with: two pictures that differ in color alone, a large one, and a clip.
-
-    MediaOptions that any other limits of pixels or frames than the official ones would change, and so the tokens.
-    """
-    red, blue = (images.plain(64, 64, color) for color in ("red", "blue"))
-    large = images.plain(1600, 1152, "red")
-    clip = videos.plain(384, 384, frames=20, fps=4)
-    return (
-        *(
-            {Blob("image", one.bmp): Prepared(_data_url("image/bmp", one.bmp), one.width, one.height)}
-            for one in (red, blue, large)
-        ),
-        {Blob("video", clip.avi): Prepared(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)},
-    )

@@ -1,4 +1,4 @@
-"""Whose turn it is at an engine: by priority, and within one, fairly between requests of any size."""
+"""Order at an engine: by priority, and within one priority fairly between requests of any size."""
 
 import asyncio
 import heapq
@@ -6,10 +6,11 @@ import itertools
 
 
 class FairQueue:
-    """So many places; who waits is let in by (priority, round, arrival).
+    """A semaphore with `places` permits; waiters are served by (priority, round, arrival).
 
-    A request's slices are of successive rounds, the first of the round now being served: ten documents asked for
-    while ten thousand are under way go next, not last. (Start-time fair queueing, each slice counting as one.)
+    The slices of a request have successive rounds, the first of them the round now being served. Ten documents asked
+    for while ten thousand are under way therefore go next, not last. (Start-time fair queueing, each slice counting as
+    one: Goyal, Vin and Cheng, "Start-time fair queuing", SIGCOMM 1996.)
     """
 
     def __init__(self, places: int) -> None:
@@ -18,8 +19,8 @@ class FairQueue:
         self._arrivals = itertools.count()
         self.round = 0
 
-    async def take(self, priority: int, round_: int) -> None:
-        """Waits for a place; whoever got one must `give_back` it."""
+    async def acquire(self, priority: int, round_: int) -> None:
+        """Waits for a place. Whoever got one must `release` it."""
         if self._free:
             self._free -= 1
             self.round = max(self.round, round_)
@@ -29,11 +30,12 @@ class FairQueue:
         try:
             await place
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():  # let in at the very moment of leaving
-                self.give_back()
+            if place.done() and not place.cancelled():  # served at the very moment of leaving
+                self.release()
             raise
 
-    def give_back(self) -> None:
+    def release(self) -> None:
+        """Gives a place back, to the next waiter if there is one."""
         while self._waiting:
             _, round_, _, place = heapq.heappop(self._waiting)
             if not place.done():

@@ -1,15 +1,15 @@
-"""Where in a document the answer stands: its sentences, and the stretches of those that score well on their own."""
+"""The sentences of a text, and the stretches of them that score well on their own."""
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from gateway.domain import Span
+from gateway.domain import Span, SpanOptions
 
 MAX_SENTENCE_CHARS = 400
 # Full stops with the quotes and brackets that close after them, or line ends. Possessive: no text makes it slow.
 _END = re.compile(r"""[.!?。！？｡…]++["'”’»)\]」』）》】]*+|[；;]++|[\n\r\u2028\u2029]++""")
-# What ends a sentence without a space behind it.
+# These end a sentence without a space behind them.
 _FULL_WIDTH = re.compile(r"[。！？｡；]")
 _ABBREVIATIONS = {
     *("mr", "mrs", "ms", "dr", "prof", "sr", "jr", "st", "mt", "gen", "col", "sen", "rep", "rev"),
@@ -22,19 +22,19 @@ _NUMBERED = {"no", "nos", "fig", "p", "pp", "eq", "vol", "ch", "sec"}
 _SOFT = re.compile(r"[,，、:：\s]")
 
 
-class Window(NamedTuple):
+class Sentence(NamedTuple):
     """A sentence's place, in Unicode code points: `[start, end)`."""
 
     start: int
     end: int
 
 
-def windows(text: str, limit: int) -> tuple[list[Window], bool]:
-    """The first `limit` sentences, without the space around them, and whether there are more."""
-    found: list[Window] = []
-    # More than so many full sentences take: what holds none must not be read on and on.
+def sentences(text: str, limit: int) -> tuple[list[Sentence], bool]:
+    """The first `limit` sentences, without the space around them, and True if there are more."""
+    found: list[Sentence] = []
+    # More than so many full sentences take: a text without sentences must not be read on and on.
     most = (limit + 1) * MAX_SENTENCE_CHARS
-    for start, end in _sentences(text[:most]):
+    for start, end in _bounds(text[:most]):
         for piece in _pieces(text, start, end):
             if len(found) == limit:
                 return found, True
@@ -42,21 +42,21 @@ def windows(text: str, limit: int) -> tuple[list[Window], bool]:
     return found, len(text) > most
 
 
-def chosen(text: str, scored: Sequence[tuple[Window, float]], *, threshold: float, max_spans: int | None) -> list[Span]:
-    """Windows above the threshold, neighbours as one with the better one's score; best first."""
+def join_relevant(text: str, scored: Sequence[tuple[Sentence, float]], options: SpanOptions) -> list[Span]:
+    """Sentences above the threshold, neighbours joined with the better one's score; best first."""
     spans: list[Span] = []
     for (start, end), score in scored:
-        if score <= threshold:
+        if score <= options.threshold:
             continue
         if spans and not text[spans[-1].end : start].strip():
             before = spans[-1]
             spans[-1] = Span(before.start, end, max(before.score, score))
         else:
             spans.append(Span(start, end, score))
-    return sorted(spans, key=lambda span: -span.score)[:max_spans]
+    return sorted(spans, key=lambda span: -span.score)[: options.max_spans]
 
 
-def _sentences(text: str) -> Iterator[tuple[int, int]]:
+def _bounds(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for match in _END.finditer(text):
         if _ends_sentence(text, start, match):
@@ -82,7 +82,7 @@ def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
 
 
 def _abbreviates(text: str, start: int, dot: int, after: str) -> bool:
-    """Dr. Smith, J. Smith, No. 5, and the number that opens a line: 3. Wash it."""
+    """True for the dots of Dr. Smith, J. Smith, No. 5, and of the number that opens a line: 3. Wash it."""
     before = text[max(start, dot - 12) : dot].split()
     word = before[-1].lstrip("(\"'“[") if before else ""
     if word.lower() in _NUMBERED:
@@ -92,8 +92,8 @@ def _abbreviates(text: str, start: int, dot: int, after: str) -> bool:
     return initial or opens or word.lower() in _ABBREVIATIONS
 
 
-def _pieces(text: str, start: int, end: int) -> Iterator[Window]:
-    """A sentence in pieces that are not too long, cut where it pauses, of those that hold a letter or digit."""
+def _pieces(text: str, start: int, end: int) -> Iterator[Sentence]:
+    """A sentence in pieces of bounded length, cut at its pauses. Pieces without a letter or digit are left out."""
     while start < end:
         stop = end
         if end - start > MAX_SENTENCE_CHARS:
@@ -101,5 +101,5 @@ def _pieces(text: str, start: int, end: int) -> Iterator[Window]:
             stop = pauses[-1].end() if pauses else start + MAX_SENTENCE_CHARS
         piece = text[start:stop]
         if any(character.isalnum() for character in piece):
-            yield Window(start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
+            yield Sentence(start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()))
         start = stop

@@ -15,7 +15,8 @@ def message_of(response: httpx.Response, status: int) -> str:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     body = response.json()
-    assert set(body) == {"id", "message", "detail"}
+    assert set(body) == {"id", "message", "detail", "code"}
+    assert body["code"].replace("_", "").islower()
     assert body["id"]
     assert isinstance(body["message"], str)
     assert body["message"] == body["detail"] != ""

@@ -14,7 +14,8 @@ import pytest
 from gateway.caches import cache_of
 from gateway.caches.memory import MemoryCache
 from gateway.domain import ScoringOptions
-from gateway.scoring.scorer import CALLS_PER_ENGINE, SLICE_PAIRS, pair_keys
+from gateway.scoring.cache_keys import pair_keys
+from gateway.scoring.scorer import CALLS_PER_ENGINE, SLICE_PAIRS
 from gateway.settings import SettingsError
 from tests.gateway.asking import ASK, DOCUMENTS, QUERY, indices, scores
 from tests.gateway.conftest import NO_TLS, Serve

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from gateway.domain import Pair, ScoringOptions, text_of
-from gateway.families.prompts import PREFIX as PREFIX_TEXT
-from gateway.families.prompts import QWEN3, CutText, Qwen3Prompts
+from gateway.families.cross_encoder import CutText
+from gateway.families.qwen3 import PREFIX as PREFIX_TEXT
+from gateway.families.qwen3 import QWEN3, Qwen3
 from gateway.settings import ModelSettings
 from tests.gateway.asking import QUERY, indices, message_of, scores
 from tests.gateway.conftest import Serve
@@ -56,32 +57,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def roomy(folder: Path) -> Qwen3Prompts:
+def roomy(folder: Path) -> Qwen3:
     return prompts(folder, 100_000)
 
 
 @pytest.fixture(scope="session")
-def narrow(folder: Path) -> Qwen3Prompts:
+def narrow(folder: Path) -> Qwen3:
     return prompts(folder, 300)
 
 
-def prompts(folder: Path, max_tokens: int) -> Qwen3Prompts:
-    return Qwen3Prompts(ModelSettings("qwen3-reranker", "http://h", tokenizer=str(folder), max_tokens=max_tokens))
+def prompts(folder: Path, max_tokens: int) -> Qwen3:
+    return Qwen3(ModelSettings("qwen3-reranker", "http://h", tokenizer=str(folder), max_tokens=max_tokens))
 
 
 def rendered(
-    prompts: Qwen3Prompts,
+    prompts: Qwen3,
     query: str,
     document: str,
     reading: ScoringOptions = ScoringOptions(),  # noqa: B008 -- frozen
 ) -> list[list[int]]:
-    (one,) = prompts.render([Pair(query, document)], reading)
+    (one,) = prompts.render_texts([Pair(query, document)], reading)
     return [prompt for prompt in one.prompts if isinstance(prompt, list)]
 
 
 @given(query=TEXTS, document=TEXTS, instruction=TEXTS)
 def test_a_prompt_is_the_official_one_with_the_texts_read_as_text(
-    roomy: Qwen3Prompts, query: str, document: str, instruction: str
+    roomy: Qwen3, query: str, document: str, instruction: str
 ) -> None:
     (ids,) = rendered(roomy, query, document, ScoringOptions(instruction))
     assert ids == PREFIX + text_ids(body(query, document, instruction or QWEN3.instruction)) + SUFFIX
@@ -90,7 +91,7 @@ def test_a_prompt_is_the_official_one_with_the_texts_read_as_text(
 @given(query=TEXTS, document=TEXTS, times=st.integers(1, 200), chunks=st.integers(1, 5), per_doc=st.integers(1, 400))
 @settings(max_examples=60)
 def test_control_tokens_stand_only_where_the_template_put_them_and_the_suffix_is_whole(
-    narrow: Qwen3Prompts, query: str, document: str, times: int, chunks: int, per_doc: int
+    narrow: Qwen3, query: str, document: str, times: int, chunks: int, per_doc: int
 ) -> None:
     for limit in (None, per_doc):
         all_ids = rendered(narrow, query * times, document * times, ScoringOptions(None, limit, chunks))
@@ -108,18 +109,18 @@ def test_the_cut_at_the_context_is_exact_to_the_token(folder: Path, spare: int) 
     whole = text_ids(body(QUERY, document))
     room = len(PREFIX) + len(whole) + len(SUFFIX) + spare
     pair = Pair(QUERY, document)
-    (one,) = prompts(folder, room).render([pair], ScoringOptions())
+    (one,) = prompts(folder, room).render_texts([pair], ScoringOptions())
     cut = max(0, -spare)
     assert list(one.prompts) == [PREFIX + whole[: len(whole) - cut] + SUFFIX]
     assert (one.cut, one.query_cut) == (cut, 0)
 
 
 @pytest.mark.parametrize("spare", range(-5, 6))
-def test_the_cut_at_max_tokens_per_doc_is_exact_to_the_token(roomy: Qwen3Prompts, spare: int) -> None:
+def test_the_cut_at_max_tokens_per_doc_is_exact_to_the_token(roomy: Qwen3, spare: int) -> None:
     document = "the river runs where the largest city is, 密码🚗 " * 3
     whole = text_ids(body(QUERY, document))
     count = len(whole) - len(text_ids(body(QUERY, "").rstrip()))
-    (one,) = roomy.render([Pair(QUERY, document)], ScoringOptions(None, count + spare, max_chunks_per_doc=10))
+    (one,) = roomy.render_texts([Pair(QUERY, document)], ScoringOptions(None, count + spare, max_chunks_per_doc=10))
     cut = max(0, -spare)
     assert list(one.prompts) == [PREFIX + whole[: len(whole) - cut] + SUFFIX]
     assert one.cut == cut
@@ -135,8 +136,8 @@ def test_another_template_context_or_tokenizer_is_another_fingerprint(folder: Pa
         ModelSettings("qwen3-reranker", "http://h", tokenizer=str(folder), max_tokens=300, instruction="Find boats"),
         ModelSettings("qwen3-reranker", "http://h", tokenizer=str(save(other, tmp_path)), max_tokens=300),
     ]
-    assert len({Qwen3Prompts(one).fingerprint for one in models}) == 4
-    assert Qwen3Prompts(model).fingerprint == Qwen3Prompts(model).fingerprint
+    assert len({Qwen3(one).fingerprint for one in models}) == 4
+    assert Qwen3(model).fingerprint == Qwen3(model).fingerprint
 
 
 def document_of(ids: list[int]) -> str:
@@ -268,7 +269,7 @@ def test_text_for_a_server_with_its_own_template_is_cut_to_what_fits(folder: Pat
     model = ModelSettings("cross-encoder", "http://h", tokenizer=str(folder), max_tokens=60)
     pairs = [Pair("which city", "the river " * 100), Pair("which city " * 50, "the city"), Pair("q", "d")]
     for reading in (ScoringOptions(), ScoringOptions(None, 20), ScoringOptions(max_chunks_per_doc=4)):
-        for pair, one in zip(pairs, CutText(model).render(pairs, reading), strict=True):
+        for pair, one in zip(pairs, CutText(model).render_texts(pairs, reading), strict=True):
             for prompt in one.prompts:
                 assert isinstance(prompt, Pair)
                 query, document = text_of(prompt.query), text_of(prompt.document)

@@ -60,7 +60,7 @@ def loaded(environ: Mapping[str, str] | None = None, **settings: Any) -> Setting
 )
 def test_a_wrong_setting_is_one_line_that_names_it(settings: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        loaded(**settings)
+        app.build(loaded(**settings))
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -5,7 +5,9 @@ import time
 import httpx
 import pytest
 
-from gateway.steps.sentences import MAX_SENTENCE_CHARS, chosen, windows
+from gateway.domain import Span, SpanOptions
+from gateway.steps import sentences as splitting
+from gateway.steps.sentences import MAX_SENTENCE_CHARS, join_relevant
 from tests.gateway.asking import ASK, message_of
 from tests.gateway.conftest import Serve
 from tests.stub_engine import StubEngine
@@ -15,7 +17,7 @@ ASK_SPANS = {"query": "red car", "documents": ["nothing here", DOCUMENT], "relev
 
 
 def sentences(text: str) -> list[str]:
-    return [text[start:end] for start, end in windows(text, 10_000)[0]]
+    return [text[start:end] for start, end in splitting.sentences(text, 10_000)[0]]
 
 
 @pytest.mark.parametrize(
@@ -46,15 +48,15 @@ def test_a_sentence_without_end_is_read_in_pieces_cut_where_it_pauses() -> None:
 @pytest.mark.parametrize("hostile", ["." * 10**6, "\n" * 10**6, "a.b" * 300_000, '."' * 500_000, " " * 10**6])
 def test_no_text_makes_splitting_slow(hostile: str) -> None:
     started_s = time.perf_counter()
-    windows(hostile, 256)
+    splitting.sentences(hostile, 256)
     assert time.perf_counter() - started_s < 5
 
 
 def test_neighbours_are_one_span_with_the_better_score_and_the_best_comes_first() -> None:
     text = "One. Two. Three. Four."
-    scored = list(zip(windows(text, 9)[0], [0.3, 0.5, 0.1, 0.9], strict=True))
-    assert chosen(text, scored, threshold=0.1, max_spans=None) == [(17, 22, 0.9), (0, 9, 0.5)]
-    assert chosen(text, scored, threshold=0.1, max_spans=1) == [(17, 22, 0.9)]
+    scored = list(zip(splitting.sentences(text, 9)[0], [0.3, 0.5, 0.1, 0.9], strict=True))
+    assert join_relevant(text, scored, SpanOptions(0.1, None)) == [Span(17, 22, 0.9), Span(0, 9, 0.5)]
+    assert join_relevant(text, scored, SpanOptions(0.1, 1)) == [Span(17, 22, 0.9)]
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from PIL import Image, ImageDraw
 
-from tests.vllm.provision import REPOSITORY
+from tests.docs.pages import snippets
 from tests.vllm.servers import Engine, gateway, vision_engine, vision_model
 from tests.vllm.tiny_vl_model import TinyVlModel
 from tests.vllm.vl_reference import Frames, Side, VlReference, encoded
@@ -211,9 +211,8 @@ def test_a_long_caption_is_cut_so_that_its_picture_and_the_prompts_end_stay(
     assert scores(answer) == pytest.approx([wanted], abs=BOUND)
 
 
-def test_what_the_readme_shows_for_pictures_runs_as_written(url: str, tmp_path: Path) -> None:
-    section = (REPOSITORY / "README.md").read_text().split("## Pictures and video")[1].split("\n## ")[0]
-    python, shell = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)[0] for kind in ("python", "sh"))
+def test_what_the_documentation_shows_for_pictures_runs_as_written(url: str, tmp_path: Path) -> None:
+    python, shell = (snippets("docs/media.md", language)[0].text for language in ("python", "sh"))
     (tmp_path / "mug.png").write_bytes(RED)
     for command in ([sys.executable, "-c", python], ["bash", "-c", shell]):
         command[-1] = command[-1].replace("http://127.0.0.1:8000", url)

@@ -1,0 +1,157 @@
+"""vLLM's JSON: paths, bodies and replies of each wire. Token ids go to `/classify`, texts and media to `/score`."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import httpx
+import msgspec
+
+from gateway.domain import Pair
+from gateway.engines.client import EngineClient
+from gateway.errors import EngineBadResponse, EngineUnavailable
+from gateway.families.base import MultimodalPrompt, Prompt, Wire
+
+NO_OVERRIDE = "it is served without the classification override, start it with `rerank engine`"
+
+
+class PromptRefused(Exception):
+    """The engine answered 400: at least one prompt of the call is one it will not read."""
+
+
+class Usage(msgspec.Struct):
+    """Tokens that the engine counted in one call."""
+
+    prompt_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+class _ScoreItem(msgspec.Struct):
+    index: int
+    score: float
+
+
+class _ScoreReply(msgspec.Struct):
+    data: list[_ScoreItem]
+    usage: Usage | None = None
+
+
+class _ClassifyItem(msgspec.Struct):
+    index: int
+    probs: list[float]
+
+
+class _ClassifyReply(msgspec.Struct):
+    data: list[_ClassifyItem]
+    usage: Usage | None = None
+
+
+class TokenizeReply(msgspec.Struct):
+    """The answer of /tokenize. max_model_len: the longest prompt the engine reads, where it tells."""
+
+    tokens: list[int]
+    token_strs: list[str] | None = None
+    max_model_len: int | None = None
+
+
+class VersionReply(msgspec.Struct):
+    """The answer of /version."""
+
+    version: str
+
+
+class WireFormat(NamedTuple):
+    """The JSON of one wire: its path, body and reply, and the first vLLM that understands it.
+
+    read: each prompt's raw score beside its index, and the usage.
+    """
+
+    path: str
+    body: Callable[[Sequence[Prompt]], dict[str, Any]]
+    read: Callable[[bytes], tuple[list[tuple[int, float]], Usage | None]]
+    min_version: tuple[int, int, int]
+
+
+def _texts_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    pairs = cast("Sequence[Pair]", prompts)
+    queries = [pair.query for pair in pairs]
+    return {
+        # One query for many documents is sent once.
+        "text_1": queries[0] if len(set(queries)) == 1 else queries,
+        "text_2": [pair.document for pair in pairs],
+    }
+
+
+def _multimodal_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    multimodal = cast("Sequence[MultimodalPrompt]", prompts)
+    queries = [prompt.query for prompt in multimodal]
+    return {
+        "instruction": multimodal[0].instruction,
+        "queries": queries[0] if all(query == queries[0] for query in queries) else queries,
+        "documents": [prompt.document for prompt in multimodal],
+    }
+
+
+def _token_ids_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
+    return {"input": prompts}
+
+
+_score_reply = msgspec.json.Decoder(_ScoreReply)
+_classify_reply = msgspec.json.Decoder(_ClassifyReply)
+
+
+def _scores(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
+    reply = _score_reply.decode(body)
+    return [(item.index, item.score) for item in reply.data], reply.usage
+
+
+def _probabilities(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
+    reply = _classify_reply.decode(body)
+    if any(len(item.probs) != 1 for item in reply.data):  # one class: its probability is P(yes), the recipe's score
+        raise EngineBadResponse(f"the engine answers with several classes: {NO_OVERRIDE}")
+    return [(item.index, item.probs[0]) for item in reply.data], reply.usage
+
+
+# `instruction` came to /score with 0.22: before, it is ignored and the scores are others.
+WIRES: dict[Wire, WireFormat] = {
+    Wire.TEXTS: WireFormat("/score", _texts_body, _scores, (0, 0, 0)),
+    Wire.TOKEN_IDS: WireFormat("/classify", _token_ids_body, _probabilities, (0, 15, 1)),
+    Wire.MULTIMODAL: WireFormat("/score", _multimodal_body, _scores, (0, 22, 0)),
+}
+
+
+async def post(client: EngineClient, path: str, body: Mapping[str, object]) -> bytes:
+    """The answer to a JSON body. Raises PromptRefused, and what the client raises."""
+    if "documents" in body:  # media: some ms a megabyte
+        content = await asyncio.to_thread(msgspec.json.encode, body)
+    else:
+        content = msgspec.json.encode(body)
+    reply = await client.post(path, content)
+    if reply.status_code == 200:
+        return reply.content
+    raise _failure(path, reply)
+
+
+def _failure(path: str, reply: httpx.Response) -> Exception:
+    """A reply that is not 200, in our own words: an engine's message may quote the document or its own address."""
+    status = reply.status_code
+    if status in (400, 413, 422):
+        too_long = b"maximum context length" in reply.content or b"longer than" in reply.content
+        return PromptRefused("too long for the model" if too_long else "the engine refused to read it")
+    if status in (404, 405):
+        return EngineBadResponse(f"the engine does not serve {path}{f': {NO_OVERRIDE}' if path == '/classify' else ''}")
+    if status in (401, 403):
+        return EngineBadResponse("the engine wants a key: it must listen on loopback only, without one")
+    if status == 429 or status >= 500:
+        return EngineUnavailable(f"the engine is failing (status {status})")
+    return EngineBadResponse(f"the engine answered with status {status}")
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """Turns what is not the expected JSON into EngineBadResponse."""
+    try:
+        yield
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise EngineBadResponse("the engine's answer is not the JSON of a score") from None

@@ -1,0 +1,97 @@
+"""A family is the recipe of one kind of model: what it reads for a pair, and what its answer means."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from typing import NamedTuple, Protocol
+
+from gateway.domain import Blob, Pair, Refused, ScoringOptions
+from gateway.errors import EngineBadResponse
+from gateway.media.vision import Prepared, VisionProfile
+
+# bf16 engines overshoot 1 a little; embedding models go below 0.
+PROBABILITY_BOUND = 1.01
+
+
+class MultimodalPrompt(NamedTuple):
+    """A prompt with pictures or videos, which the engine writes. A side is text, or vLLM's content parts.
+
+    tokens: how many the engine will read.
+    """
+
+    instruction: str
+    query: str | Mapping[str, object]
+    document: str | Mapping[str, object]
+    tokens: int
+
+
+# Token ids of a whole prompt, texts for a server that writes the prompt, or media and texts for one.
+Prompt = list[int] | Pair | MultimodalPrompt
+
+
+class Rendered(NamedTuple):
+    """What the engine reads for one pair: one prompt, or one per chunk.
+
+    cut, query_cut: tokens of the document and of the query left out.
+    """
+
+    prompts: Sequence[Prompt]
+    cut: int = 0
+    query_cut: int = 0
+
+
+class Probe(NamedTuple):
+    """A prompt as text, and the token ids that the engine's own tokenizer must give for it."""
+
+    text: str
+    ids: list[int]
+
+
+class Unit(Enum):
+    """What one score is about. PAIR: a query and a document. LIST: a document among all others of its request."""
+
+    PAIR = auto()
+    LIST = auto()
+
+
+class Wire(Enum):
+    """A way in which prompts travel to an engine."""
+
+    TEXTS = auto()
+    TOKEN_IDS = auto()
+    MULTIMODAL = auto()
+
+
+class Family(Protocol):
+    """A recipe. Adding one is a file in this folder and a row in FAMILIES."""
+
+    fingerprint: str
+    """Changes whenever the same pair would be read differently."""
+    takes_instruction: bool
+    multimodal: VisionProfile | None
+    """The way it sees pictures and videos; None reads text only."""
+    unit: Unit
+    wire: Mapping[type, Wire]
+    """The wire of each type of prompt that `render` gives."""
+    probe: Probe | None
+    """None where the server writes the prompt."""
+
+    def canonical(self, options: ScoringOptions) -> ScoringOptions:
+        """The same for all options that `render` treats alike. Raises BadRequest for more than the model's limits."""
+
+    async def render(
+        self, pairs: Sequence[Pair], media: Mapping[Blob, Prepared], options: ScoringOptions
+    ) -> Sequence[Rendered | Refused]:
+        """One result per pair, in order; prompts of one call have one type.
+
+        media: every picture and video of the pairs. Raises BadRequest where the instruction leaves no room for more.
+        """
+
+    def calibrate(self, raw: Sequence[float]) -> list[float]:
+        """The engine's numbers as relevance in 0..1. Raises EngineBadResponse for numbers that no model gives."""
+
+
+def clamped_probabilities(raw: Sequence[float]) -> list[float]:
+    """Probabilities as they are, but for the rounding of half precision. Raises EngineBadResponse."""
+    if not all(-PROBABILITY_BOUND <= value <= PROBABILITY_BOUND for value in raw):  # false for NaN too
+        raise EngineBadResponse("the engine gave a score outside 0..1: it must apply the model's activation")
+    return [min(max(0.0, value), 1.0) for value in raw]

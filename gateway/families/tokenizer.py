@@ -1,0 +1,86 @@
+"""A model's tokenizer, twice: one that reads control tokens, one that reads a caller's text as text."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from tokenizers import Tokenizer
+
+from gateway.settings import ModelSettings, SettingsError
+
+
+class Tokenizers(NamedTuple):
+    """control reads `<|im_end|>` as a control token, text reads it as text. digest: of their file."""
+
+    control: Tokenizer
+    text: Tokenizer
+    digest: str
+
+
+def tokenizers_of(model: ModelSettings) -> Tokenizers:
+    """The tokenizers of a model. Raises SettingsError in one line when they cannot be had."""
+    try:
+        source = _tokenizer_json(model).read_text(encoding="utf-8")
+        control = Tokenizer.from_str(source)
+        spec = json.loads(source)
+        # Qwen lists <think> and others as added but not "special", and encode_special_tokens spares only special ones.
+        for token in spec.get("added_tokens", ()):
+            token["special"] = True
+        text = Tokenizer.from_str(json.dumps(spec))
+    except SettingsError:
+        raise
+    except Exception as error:  # tokenizers raises no kind of its own
+        raise SettingsError(f"tokenizer: not a tokenizer.json ({type(error).__name__})") from None
+    text.encode_special_tokens = True
+    for tokenizer in (control, text):
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    return Tokenizers(control, text, digest_of(source))
+
+
+def _tokenizer_json(model: ModelSettings) -> Path:
+    """The file tokenizer.json in a folder, named itself, or from the hub."""
+    source = model.tokenizer or model.hub
+    if not source:
+        raise SettingsError(f"tokenizer: the family {model.family} needs one, a folder or a hub id")
+    path = Path(source)
+    if path.is_dir():
+        path = path / "tokenizer.json"
+    if not path.is_file():
+        path = _downloaded(source, model.revision)
+    return path
+
+
+def _downloaded(hub: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download  # 0.3 s of import, needed only for a hub id
+
+    try:
+        return Path(hf_hub_download(hub, "tokenizer.json", revision=revision))
+    except Exception as error:  # whatever it raises (a dozen kinds), the operator needs this one line
+        why = type(error).__name__
+        raise SettingsError(
+            f"tokenizer: {hub!r} is no folder with a tokenizer.json, and the hub did not give it ({why})"
+        ) from None
+
+
+def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Token ids of a text, with nothing added."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
+def first_tokens(tokenizer: Tokenizer, text: str, count: int) -> tuple[str, int]:
+    """The text of the first `count` tokens, and how many were left out."""
+    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+    return (text, 0) if len(offsets) <= count else (text[: offsets[count][0]], len(offsets) - count)
+
+
+def digest_of(*parts: str) -> str:
+    """32 hexadecimal digits that differ whenever a part does."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode()
+        # Each part is preceded by its length: else ("ab", "c") and ("a", "bc") would be one fingerprint.
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
