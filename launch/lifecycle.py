@@ -1,13 +1,13 @@
-"""Decides what to do with one program, given what happened to it: a pure state machine.
+"""The life of one program as a pure state machine: from (state, event) to (state, actions).
 
     WAITING ──due──▶ STARTING ──healthy──▶ READY
        ▲                │ exits, never was ready ──▶ FAILED (would fail the same way again)
-       │                │ out of memory, a smaller attempt left: WAITING
+       │                │ out of memory, a smaller attempt left: StepDown ──▶ WAITING
        └──back-off──────┴─── exits after it was ready, or unhealthy too long (by way of STOPPING)
     any ──stop──▶ STOPPING ──exits──▶ STOPPED
     IDLE, FAILED ──start──▶ WAITING
 
-`supervisor` feeds it events and carries out its actions.
+`supervisor` sends the events and carries out the actions.
 """
 
 import enum
@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 
 
 class Phase(enum.Enum):
-    IDLE = "idle"  # not to be started before somebody asks
+    """The phase of a program's life."""
+
+    IDLE = "idle"  # not started before someone asks
     WAITING = "waiting"  # to be started at due_s
     STARTING = "starting"  # given up at due_s
     READY = "ready"
@@ -27,19 +29,21 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The program has ended, and its process group with it."""
+    """The program has ended, and so has every process of its group."""
 
     status: int
     out_of_memory: bool = False
 
 
 class Fact(enum.Enum):
+    """An event without details."""
+
     TICK = "tick"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
-    STOP = "stop"  # asked for; asked for twice means at once
-    RESTART = "restart"  # asked for
-    START = "start"  # asked for: means nothing to what runs
+    STOP = "stop"  # a request; the second kills
+    RESTART = "restart"  # a request
+    START = "start"  # a request, without effect on a program that runs
 
 
 Event = Exited | Fact
@@ -47,47 +51,64 @@ Event = Exited | Fact
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Start the program, with its `attempt`-th command line."""
+    """Start the program with command line number `attempt`."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepDown:
+    """The program ran out of memory. Announce command line number `attempt`, which needs less and is spawned next."""
 
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
+    """Show a line on the console."""
+
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
+    """Report that the program is not started again."""
+
     reason: str
 
 
 class Group(enum.Enum):
+    """Signal the program's process group."""
+
     TERMINATE = "SIGTERM to the process group"
     KILL = "SIGKILL to the process group"
 
 
-Action = Spawn | Say | GiveUp | Group
+Action = Spawn | StepDown | Say | GiveUp | Group
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    attempts: int = 1  # command lines there are: the first, then those that need less memory
+    """Limits of a program's life."""
+
+    attempts: int = 1  # number of command lines: the preferred one, then those that need less memory
     start_timeout_s: float = 1800.0  # a first start may download 16 GB
     stop_grace_s: float = 10.0
     unhealthy_s: float = 60.0  # a busy engine may be slow to answer
     backoff_s: float = 1.0
     longest_backoff_s: float = 30.0
-    settled_s: float = 120.0  # ready this long: past failures are forgiven
+    settled_s: float = 120.0  # past failures are forgiven once it was ready for this long
     failures: int = 8  # in a row, each without settling
 
 
 @dataclass(frozen=True, slots=True)
 class State:
+    """The state of one program. Times are of a monotonic clock."""
+
     phase: Phase = Phase.WAITING
     since_s: float = 0.0
     due_s: float = 0.0
-    then: Phase = Phase.STOPPED  # what follows STOPPING
+    then: Phase = Phase.STOPPED  # the phase after STOPPING
     attempt: int = 0
     was_ready: bool = False
     failures: int = 0
@@ -95,6 +116,7 @@ class State:
 
     @property
     def over(self) -> bool:
+        """True if nothing happens any more without a request."""
         return self.phase in (Phase.STOPPED, Phase.FAILED)
 
 
@@ -102,7 +124,7 @@ Step = tuple[State, tuple[Action, ...]]
 
 
 def step(state: State, event: Event, now_s: float, policy: Policy) -> Step:
-    """What becomes of `state`, and what to do; an event that means nothing in a phase changes nothing."""
+    """The state after `event` and the actions to take. An event without a rule for the phase changes nothing."""
     if isinstance(event, Exited):
         react = _ENDS.get(state.phase)
         return react(state, event, now_s, policy) if react else (state, ())
@@ -184,7 +206,7 @@ def _end(state: State, now_s: float, policy: Policy, *, then: Phase) -> Step:
 def _died_starting(state: State, event: Exited, now_s: float, policy: Policy) -> Step:
     if event.out_of_memory and state.attempt + 1 < policy.attempts:
         smaller = replace(state, phase=Phase.WAITING, since_s=now_s, due_s=now_s, attempt=state.attempt + 1)
-        return smaller, ()
+        return smaller, (StepDown(smaller.attempt),)
     if not state.was_ready:
         cause = "ran out of memory" if event.out_of_memory else f"ended with {describe_status(event.status)}"
         failed = replace(state, phase=Phase.FAILED, since_s=now_s)
@@ -213,7 +235,7 @@ def _ended_as_asked(state: State, _event: Exited, now_s: float, _policy: Policy)
 
 
 def describe_status(status: int) -> str:
-    """An exit status as subprocess gives it: negative for a signal."""
+    """An exit status in words. Like subprocess, a negative status is a signal's number."""
     return f"signal {-status}" if status < 0 else f"status {status}"
 
 

@@ -1,8 +1,22 @@
-"""The life of a program as histories: what happened when, and what was done about it."""
+"""The life of a program as histories: events with their times, and the actions that follow."""
 
 import pytest
 
-from launch.lifecycle import Action, Event, Exited, Fact, GiveUp, Group, Phase, Policy, Say, Spawn, State, step
+from launch.lifecycle import (
+    Action,
+    Event,
+    Exited,
+    Fact,
+    GiveUp,
+    Group,
+    Phase,
+    Policy,
+    Say,
+    Spawn,
+    State,
+    StepDown,
+    step,
+)
 
 POLICY = Policy(
     attempts=3, start_timeout_s=100, stop_grace_s=10, unhealthy_s=60, backoff_s=1, longest_backoff_s=4, failures=5
@@ -15,7 +29,7 @@ History = list[tuple[float, Event]]
 
 
 def live(history: History, state: State = State()) -> tuple[State, list[tuple[float, Action]]]:  # noqa: B008 -- frozen
-    """Runs a history; returns the last state and what was done when, without the talk."""
+    """Run a history; returns the last state and the actions with their times, without those of type Say."""
     done: list[tuple[float, Action]] = []
     for now_s, event in history:
         state, actions = step(state, event, now_s, POLICY)
@@ -59,12 +73,19 @@ HISTORIES: dict[str, tuple[History, Phase, list[tuple[float, Action]]]] = {
     "out of memory at start: smaller twice, then given up": (
         [(0, TICK), (5, NO_MEMORY), (5, TICK), (9, NO_MEMORY), (9, TICK), (12, NO_MEMORY), (13, TICK)],
         Phase.FAILED,
-        [(0, Spawn(0)), (5, Spawn(1)), (9, Spawn(2)), (12, GiveUp("ran out of memory before it was ready"))],
+        [
+            (0, Spawn(0)),
+            (5, StepDown(1)),
+            (5, Spawn(1)),
+            (9, StepDown(2)),
+            (9, Spawn(2)),
+            (12, GiveUp("ran out of memory before it was ready")),
+        ],
     ),
     "what fitted once is what is started again": (
         [(0, TICK), (5, NO_MEMORY), (5, TICK), (9, HEALTHY), (20, KILLED), (21, TICK)],
         Phase.STARTING,
-        [(0, Spawn(0)), (5, Spawn(1)), (21, Spawn(1))],
+        [(0, Spawn(0)), (5, StepDown(1)), (5, Spawn(1)), (21, Spawn(1))],
     ),
     "unhealthy for a moment: left alone": (
         [*START, (30, UNHEALTHY), (60, UNHEALTHY), (80, HEALTHY), (100, UNHEALTHY)],
@@ -142,7 +163,7 @@ IDLE_HISTORIES: dict[str, tuple[History, Phase, list[tuple[float, Action]]]] = {
     "out of memory when asked: smaller": (
         [(5, BEGIN), (5, TICK), (8, NO_MEMORY), (9, TICK)],
         Phase.STARTING,
-        [(5, Spawn(0)), (9, Spawn(1))],
+        [(5, Spawn(0)), (8, StepDown(1)), (9, Spawn(1))],
     ),
 }
 

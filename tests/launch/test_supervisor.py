@@ -1,4 +1,4 @@
-"""Supervision of real processes: nothing survives the launcher, however it ends."""
+"""Supervision of real processes. None of them survives the launcher, however it ends."""
 
 import asyncio
 import contextlib
@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from launch.address import free_port
 from launch.console import Console
-from launch.engine import free_port
-from launch.supervisor import Attempt, Program, supervise
+from launch.lifecycle import Policy
+from launch.program import Attempt, EngineRole, Program
+from launch.supervisor import supervise
 from tests.launch.processes_alive import alive, pids_in, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,7 +45,7 @@ Launch = Callable[..., Launched]
 
 @pytest.fixture
 def launched(tmp_path: Path) -> Iterator[Launch]:
-    """Starts a launcher over a responder with the given flags, one string an attempt."""
+    """Starts a launcher over a responder with the given flags, one string per attempt."""
     pids = tmp_path / "pids"
     pids.mkdir()
     output = tmp_path / "output"
@@ -124,40 +127,92 @@ def test_an_engine_out_of_memory_at_its_smallest_is_given_up(launched: Launch) -
     assert "| torch.OutOfMemoryError: CUDA out of memory" in running.said()
 
 
-def test_a_program_that_does_not_exist_is_given_up(tmp_path: Path) -> None:
-    code = (
-        "import asyncio, sys; from pathlib import Path; from launch.console import Console\n"
-        "from launch.supervisor import Attempt, Program, supervise\n"
-        "program = Program('engine', [Attempt(['/no/such/vllm'])], 'http://127.0.0.1:9/', Path('log'), {})\n"
-        "sys.exit(asyncio.run(supervise([program], Console())))"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert "/no/such/vllm: No such file or directory" in ended.stdout
-
-
-async def test_what_loads_onto_one_device_is_started_one_after_the_other(tmp_path: Path) -> None:
-    (tmp_path / "pids").mkdir()
-
-    def program(name: str, ready_after: float) -> Program:
-        port = free_port()
-        responder = str(Path(__file__).parent / "responder.py")
-        words = ["--port", str(port), "--pids", str(tmp_path / "pids"), "--ready-after", str(ready_after)]
-        return Program(
-            name=name,
-            attempts=[Attempt([sys.executable, responder, *words])],
-            health_url=f"http://127.0.0.1:{port}/",
-            log=tmp_path / f"{name}.log",
-            environment=os.environ,
-            loads_onto="gpu",
-        )
-
-    async def stop() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
+async def test_a_program_that_does_not_exist_is_given_up(tmp_path: Path) -> None:
     said = StringIO()
+    program = Program("engine", [Attempt(["/no/such/vllm"])], "http://127.0.0.1:9/", tmp_path / "log", {})
+    assert await supervise([program], Console(said), asyncio.Event()) == 1
+    assert "/no/such/vllm: No such file or directory" in said.getvalue()
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Iterator[Path]:
+    """A folder where responders name their processes. None of them may be left at the end."""
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    yield folder
+    left = [pid for pid in pids_in(folder) if alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
+def responding(name: str, pids: Path, *flags: str) -> Program:
+    """A responder that loads onto the device all of these share."""
+    port = free_port()
+    responder = str(Path(__file__).parent / "responder.py")
+    return Program(
+        name=name,
+        attempts=[Attempt([sys.executable, responder, "--port", str(port), "--pids", str(pids), *flags])],
+        health_url=f"http://127.0.0.1:{port}/",
+        log=pids.parent / f"{name}.log",
+        environment=os.environ,
+        policy=Policy(stop_grace_s=60),
+        engine=EngineRole(name, device="gpu"),
+    )
+
+
+async def test_what_loads_onto_one_device_is_started_one_after_the_other(pids: Path) -> None:
+    stop, said = asyncio.Event(), StringIO()
+
+    async def stop_now() -> None:
+        stop.set()
+
+    programs = [responding("slow", pids, "--ready-after", "1"), responding("fast", pids)]
     async with asyncio.timeout(30):
-        assert await supervise([program("slow", 1.0), program("fast", 0.0)], Console(said), once_ready=stop) == 0
+        assert await supervise(programs, Console(said), stop, once_ready=stop_now) == 0
     ready = [line.split(":")[0] for line in said.getvalue().splitlines() if "ready after" in line]
     assert ready == ["slow", "fast"]
-    assert not any(map(alive, pids_in(tmp_path / "pids")))
+
+
+def test_a_thread_that_is_not_the_main_one_can_supervise_and_be_stopped(pids: Path) -> None:
+    began: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> int:
+        stop = asyncio.Event()
+
+        async def announce() -> None:
+            began.set_result((asyncio.get_running_loop(), stop))
+
+        return await supervise([responding("engine", pids)], Console(StringIO()), stop, once_ready=announce)
+
+    with ThreadPoolExecutor(1) as thread:
+        ended = thread.submit(lambda: asyncio.run(serve()))
+        loop, stop = began.result(20)
+        assert len(pids_in(pids)) == 1
+        loop.call_soon_threadsafe(stop.set)
+        assert ended.result(20) == 0
+
+
+class Request(asyncio.Event):
+    """A request to stop that tells when the supervisor has seen it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = asyncio.Event()
+
+    def clear(self) -> None:
+        super().clear()
+        self.seen.set()
+
+
+async def test_a_second_request_to_stop_kills_at_once(pids: Path) -> None:
+    stop = Request()
+
+    async def stop_twice() -> None:
+        stop.set()
+        await stop.seen.wait()
+        stop.set()
+
+    deaf = responding("deaf", pids, "--ignore-sigterm")  # its grace is a minute
+    async with asyncio.timeout(30):
+        assert await supervise([deaf], Console(StringIO()), stop, once_ready=stop_twice) == 0
