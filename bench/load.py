@@ -17,7 +17,7 @@ from tests.vllm.servers import LOGS
 
 PASSAGES = Path(__file__).with_name("passages.yaml").read_text(encoding="utf-8")
 WORDS = [word for word in PASSAGES.split() if word.isascii() and word.isalpha()]
-# Twelve digits in a query: another number is another query of the same length.
+# A number of twelve digits in a query. Another number makes another query of the same length.
 PLACEHOLDER = "#" * 12
 FIRST_NUMBERS = itertools.count(10**9, 10**7)
 

@@ -43,7 +43,7 @@ def measure(report: Report) -> None:
 
 
 def fill(server: Server) -> None:
-    """Have PAIRS pairs cached. Raises RuntimeError if the cache did not keep them all."""
+    """Send requests until PAIRS pairs are cached. Raises RuntimeError if the cache did not keep them all."""
     ask = rerank_ask(documents(PAIRS_AT_ONCE, chars=30))
     with httpx.Client(base_url=server.url, timeout=120) as client:
         for number in range(PAIRS // PAIRS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""A real vLLM asked directly, with our template, and through the gateway: new pairs, and a day's hot queries."""
+"""End to end on a real vLLM, directly and through the gateway, with new pairs and with a replay of hot queries."""
 
 import json
 import os
@@ -32,18 +32,18 @@ REPLAY_WITHIN_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A query and the candidates that a first stage found for it."""
+    """A query and its candidates from a first stage."""
 
     query: str
     documents: Sequence[str]
 
     def marked(self, mark: str) -> "Search":
-        """Another query of the same words: neither our cache nor vLLM's prefix cache knows it."""
+        """A new query of the same words, unknown to our cache and to vLLM's prefix cache."""
         return Search(f"{mark} {self.query}", self.documents)
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
+class Endpoint:
     name: str
     url: str
 
@@ -54,7 +54,10 @@ def measure(report: Report) -> None:
         return
     searches, source = _searches()
     with vllm("bench-vllm", TINY, TEMPLATE) as engine, gateway({MODEL: gateway_model(engine)}) as server:
-        direct, ours = Road("vLLM directly", f"{engine.url}/rerank"), Road("the gateway", f"{server.url}/v2/rerank")
+        direct, ours = (
+            Endpoint("vLLM directly", f"{engine.url}/rerank"),
+            Endpoint("the gateway", f"{server.url}/v2/rerank"),
+        )
         difference = _largest_difference(direct, ours, searches)
         cold = _cold(direct, ours, searches)
         replayed, replay = _replay(direct, ours, searches)
@@ -77,21 +80,21 @@ def measure(report: Report) -> None:
     report.tables.append(Table("End to end on vLLM", columns, rows, note))
 
 
-def _cold(direct: Road, ours: Road, searches: Sequence[Search]) -> dict[Road, float]:
-    """Seconds for requests that nobody has seen, each road's median; the roads take turns."""
-    seconds: dict[Road, list[float]] = {direct: [], ours: []}
+def _cold(direct: Endpoint, ours: Endpoint, searches: Sequence[Search]) -> dict[Endpoint, float]:
+    """Median seconds of each endpoint for requests that are all new. The endpoints take turns."""
+    seconds: dict[Endpoint, list[float]] = {direct: [], ours: []}
     for turn in range(COLD_ROUNDS):
-        for road in (direct, ours) if turn % 2 else (ours, direct):
+        for endpoint in (direct, ours) if turn % 2 else (ours, direct):
             new = [
-                searches[number % len(searches)].marked(f"{turn}{number:02d}{road.name[:1]}")
+                searches[number % len(searches)].marked(f"{turn}{number:02d}{endpoint.name[:1]}")
                 for number in range(COLD_REQUESTS)
             ]
-            seconds[road].append(_timed(road, new, within_s=REPLAY_WITHIN_S)[1])
-    return {road: statistics.median(found) for road, found in seconds.items()}
+            seconds[endpoint].append(_timed(endpoint, new, within_s=REPLAY_WITHIN_S)[1])
+    return {endpoint: statistics.median(found) for endpoint, found in seconds.items()}
 
 
-def _replay(direct: Road, ours: Road, searches: Sequence[Search]) -> tuple[int, dict[Road, float]]:
-    """How many requests were replayed, and the seconds they took on each road, our cache being empty at first."""
+def _replay(direct: Endpoint, ours: Endpoint, searches: Sequence[Search]) -> tuple[int, dict[Endpoint, float]]:
+    """Count of replayed requests, and their seconds on each endpoint. Our cache is empty at first."""
     pick = random.Random(0)
     weights = [rank**-ZIPF_EXPONENT for rank in range(1, len(searches) + 1)]
     chosen = pick.choices(searches, weights, k=REQUESTS_PER_QUERY * len(searches))
@@ -100,55 +103,55 @@ def _replay(direct: Road, ours: Road, searches: Sequence[Search]) -> tuple[int, 
     return done, {direct: direct_s, ours: ours_s}
 
 
-def _timed(road: Road, searches: Sequence[Search], *, within_s: float) -> tuple[int, float]:
-    """How many of these were asked before time was up, and how long that took."""
+def _timed(endpoint: Endpoint, searches: Sequence[Search], *, within_s: float) -> tuple[int, float]:
+    """Count of the requests sent within `within_s`, and the seconds that they took."""
     with httpx.Client(timeout=60) as client, ThreadPoolExecutor(CALLERS) as callers:
-        started_s = time.perf_counter()  # not before: the client reads the system's certificates first
+        started_s = time.perf_counter()  # after the client, which reads the system's certificates
 
         def ask(search: Search) -> bool:
             if time.perf_counter() - started_s > within_s:
                 return False
-            _scores(client, road, search)
+            _scores(client, endpoint, search)
             return True
 
         done = sum(callers.map(ask, searches))
         return done, time.perf_counter() - started_s
 
 
-def _largest_difference(direct: Road, ours: Road, searches: Sequence[Search]) -> float:
-    """Between the scores of the two roads: speed means something only where both do the same work."""
+def _largest_difference(direct: Endpoint, ours: Endpoint, searches: Sequence[Search]) -> float:
+    """Largest difference between the scores of both. Their speed is comparable only if both do the same work."""
     with httpx.Client(timeout=60) as client:
         pairs = [
             pair
             for search in searches[:5]
             for pair in zip(_scores(client, direct, search), _scores(client, ours, search), strict=True)
         ]
-    return max(abs(one - other) for one, other in pairs)
+    return max(abs(first - second) for first, second in pairs)
 
 
-def _scores(client: httpx.Client, road: Road, search: Search) -> list[float]:
-    response = client.post(road.url, json={"query": search.query, "documents": search.documents})
+def _scores(client: httpx.Client, endpoint: Endpoint, search: Search) -> list[float]:
+    response = client.post(endpoint.url, json={"query": search.query, "documents": search.documents})
     results = response.raise_for_status().json()["results"]
-    return [one["relevance_score"] for one in sorted(results, key=lambda one: int(one["index"]))]
+    return [result["relevance_score"] for result in sorted(results, key=lambda result: int(result["index"]))]
 
 
 def _searches() -> tuple[list[Search], str]:
-    """The operator's products where a folder is named, else our own passages; and what to call them."""
+    """Searches of the folder in BENCH_PRODUCTS, or else of our passages, and their name for the report."""
     folder = os.environ.get(PRODUCTS_VARIABLE)
     if folder:
         return _product_searches(Path(folder)), "a product search"
     topics = yaml.safe_load(PASSAGES.read_text(encoding="utf-8"))
     searches = [Search(query, topic["passages"]) for topic in topics for query in topic["queries"]]
-    # The most asked are then not all of one topic.
+    # Otherwise the most frequent queries would all be of one topic.
     random.Random(0).shuffle(searches)
     return searches, "bench/passages.yaml"
 
 
 def _product_searches(folder: Path) -> list[Search]:
-    """From products.jsonl (id, title, description, attributes) and judgements.jsonl (query, ratings by id)."""
+    """Searches of products.jsonl (id, title, description, attributes) and judgements.jsonl (query, ratings by id)."""
     products = {product["id"]: product for product in _lines(folder / "products.jsonl")}
     return [
-        Search(judged["query"], [_text(products[one]) for one in judged["ratings"] if one in products])
+        Search(judged["query"], [_text(products[number]) for number in judged["ratings"] if number in products])
         for judged in _lines(folder / "judgements.jsonl")
     ]
 

@@ -45,7 +45,7 @@ class Report:
 
     def markdown(self, seconds: float, command: str) -> str:
         met = {True: "met", False: "**not met**", None: "–"}
-        rows = [(one.what, one.wanted, one.measured, met[one.met]) for one in self.targets]
+        rows = [(target.what, target.wanted, target.measured, met[target.met]) for target in self.targets]
         summary = Table("Targets", ("", "target", "measured", ""), rows)
         parts = [f"# Benchmark\n\n{_machine()}\nThe run took {seconds:.0f} s; `{command}` repeats it."]
         return "\n\n".join([*parts, *map(_markdown, (summary, *self.tables))]) + "\n"

@@ -1,4 +1,4 @@
-"""The servers of the benchmark, each a process of its own on a free loopback port."""
+"""Servers of the benchmark. Each is a process of its own on a free loopback port."""
 
 import contextlib
 import sys
@@ -35,7 +35,7 @@ def gateway_command(
 ) -> list[str | Path]:
     """Command that becomes the gateway's process. Its configuration is written to a file of this name."""
     config = _written(f"{name}.yaml", {"port": port, "models": models, **settings})
-    # The code of the working directory counts for more than what is installed.
+    # `python -m` takes the working directory's code before any installed one.
     return ["env", "-C", checkout, f"PYTHONPATH={checkout}", sys.executable, "-m", "gateway", "--config", config]
 
 

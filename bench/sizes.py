@@ -1,4 +1,4 @@
-"""What a request costs by its number of documents, none of them known."""
+"""Cost of a request by its number of documents, all of them new."""
 
 import statistics
 import time
@@ -9,10 +9,10 @@ from bench.load import cpu_s, documents, rerank_ask
 from bench.report import Report, Table, Target
 from bench.serving import gateway, stub_engine
 
-# Documents in a request, and how many such requests are timed.
+# Documents in a request, and the count of timed requests.
 SIZES = {10: 300, 100: 150, 1_000: 40, 10_000: 10}
 WARM_UP = 3
-# A document may cost this much more in the largest request than in one of a hundred.
+# Largest ratio of the cost of a document in the largest request to that in a request of a hundred.
 GROWTH = 1.25
 
 

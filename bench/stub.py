@@ -1,6 +1,7 @@
-"""An engine that answers at once: it counts a body's documents and sends the canned reply for so many.
+"""`python -m bench.stub PORT`: an engine that answers at once.
 
-`python -m bench.stub PORT`. It reads no JSON, so that what is in front of it is the slower one.
+It counts the documents of a body and sends the prepared reply for that count. It parses no JSON, so that it is faster
+than the server in front of it.
 """
 
 import asyncio
@@ -18,10 +19,10 @@ END_OF_HEAD = b"\r\n\r\n"
 
 
 class StubEngine(asyncio.Protocol):
-    """One connection."""
+    """Protocol of one connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without inheriting from it
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
         self._received = bytearray()
 
     def data_received(self, data: bytes) -> None:
@@ -50,7 +51,7 @@ def answer(request: bytearray) -> bytes:
 
 @functools.cache
 def reply(kind: str, documents: int) -> bytes:
-    """The whole HTTP response, with the fields that vLLM's has; `/rerank` gives documents back, asked or not."""
+    """Whole HTTP response with the fields of vLLM's. vLLM's `/rerank` returns the documents in any case."""
     text = {"text": "x" * DOCUMENT_CHARS, "multi_modal": None}
     scores = [(index, (index * 37 % 100) / 100) for index in range(documents)]
     usage = {"prompt_tokens": 80 * documents, "total_tokens": 80 * documents, "completion_tokens": 0}

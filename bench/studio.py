@@ -1,4 +1,4 @@
-"""How quick the studio's controls stay while many people rank."""
+"""Response time of the studio's controls while many people rank."""
 
 import statistics
 import threading
@@ -38,7 +38,7 @@ def measure(report: Report) -> None:
 
 
 def _measured(url: str, people: int) -> tuple[list[float], int, int]:
-    """Seconds of each click, rankings answered and refused meanwhile."""
+    """Seconds of each click, and the counts of rankings answered and refused meanwhile."""
     done, told = threading.Event(), {"answered": 0, "refused": 0}
 
     def rank(person: int) -> None:
@@ -55,16 +55,16 @@ def _measured(url: str, people: int) -> tuple[list[float], int, int]:
         client.close()
 
     with ThreadPoolExecutor(people) as pool, httpx.Client(base_url=url, timeout=30) as visitor:
-        # The first example's button: it takes nothing, and fills the query, the texts and the gallery.
+        # Button of the first example. It has no inputs, and fills the query, the texts and the gallery.
         events = visitor.get("/config").json()["dependencies"]
         example = next(event["id"] for event in events if not event["inputs"] and len(event["outputs"]) == 3)
         ranking = [pool.submit(rank, person) for person in range(people)]
-        while told["answered"] < people and not any(one.done() for one in ranking):
+        while told["answered"] < people and not any(person.done() for person in ranking):
             time.sleep(0.05)
         clicks_s = [_click(visitor, example) for _ in range(CLICKS)]
         done.set()
-        for one in ranking:
-            one.result()
+        for person in ranking:
+            person.result()
     return clicks_s, told["answered"], told["refused"]
 
 

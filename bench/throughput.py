@@ -1,4 +1,4 @@
-"""The gateway and LiteLLM's proxy over the same engine that costs nothing, and that engine alone."""
+"""Throughput of the gateway and of LiteLLM's proxy in front of the same stub engine, and of that engine alone."""
 
 import contextlib
 import json
@@ -65,7 +65,7 @@ def measure(report: Report) -> None:
 
 
 def _rounds(contenders: Mapping[str, Contender]) -> Results:
-    """Of several rounds in which everybody has a turn, each one's round of the median rate."""
+    """Each contender's round of median rate. All contenders have a turn in each round."""
     for contender in contenders.values():
         _run(contender, 16, 1)
     loads: dict[tuple[str, int], list[Load]] = {(name, count): [] for name in contenders for count in CONNECTIONS}
@@ -76,8 +76,8 @@ def _rounds(contenders: Mapping[str, Contender]) -> Results:
 
 
 def _run(contender: Contender, connections: int, seconds: int) -> Load:
-    one = contender
-    return wrk(one.server, one.ask, connections=connections, seconds=seconds, every_new=one.every_new)
+    server, ask, every_new = contender.server, contender.ask, contender.every_new
+    return wrk(server, ask, connections=connections, seconds=seconds, every_new=every_new)
 
 
 def _targets(results: Results, tokenising_ms: float) -> list[Target]:
@@ -126,7 +126,7 @@ def _score_ask() -> Ask:
 def _classify_ask(folder: Path) -> Ask:
     encoded = _tokenizer(folder).encode_batch(DOCUMENTS)
     # A prompt is about 80 tokens longer than its document.
-    body = {"user": PLACEHOLDER, "input": [[*range(80), *one.ids] for one in encoded]}
+    body = {"user": PLACEHOLDER, "input": [[*range(80), *document.ids] for document in encoded]}
     return Ask("/classify", json.dumps(body, separators=(",", ":")))
 
 

@@ -19,7 +19,7 @@ from gateway.http.service_api import ServiceApi
 from gateway.media.loader import Media
 from gateway.models import Model, models_of
 from gateway.scoring.scorer import Scorer
-from gateway.settings import ModelSettings, Settings, SettingsError
+from gateway.settings import ModelSettings, Settings
 from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | 
     # Each scorer bounds its own calls, so the pool needs no limit.
     transport = AiohttpTransport(limits=httpx.Limits(max_connections=None))
     cache = cache_of(settings.cache)
-    families = {name: _family(name, model) for name, model in settings.models.items()}
+    families = {name: family_of(name, model) for name, model in settings.models.items()}
     preprocessor = _preprocessor(families)
     media = media or Media(settings.media)
 
@@ -66,13 +66,6 @@ def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | 
             await cache.aclose()
 
     return Router(default=application, lifespan=lifespan, redirect_slashes=False)
-
-
-def _family(name: str, model: ModelSettings) -> Family:
-    try:
-        return family_of(model)
-    except SettingsError as error:
-        raise SettingsError(f"models.{name}.{error}") from None
 
 
 def _preprocessor(families: Mapping[str, Family]) -> "Preprocessor | None":

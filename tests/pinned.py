@@ -1,4 +1,4 @@
-"""Environments beside `.venv/`, for packages whose dependencies clash with ours: made once, and pinned."""
+"""Environments beside `.venv/`, for packages whose dependencies clash with ours: made once, and locked."""
 
 import hashlib
 import platform
@@ -11,11 +11,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class PinnedEnvironment:
-    """One package with all it needs in a folder of its own, in the versions of a constraints file."""
+    """A package with all it needs in a folder of its own, as a requirements file with hashes locks it."""
 
     folder: Path
-    package: str
-    constraints: Path
+    requirements: Path
+
+    @property
+    def package(self) -> str:
+        """The requirement that was locked, such as "cohere==5.13.12"."""
+        return self.requirements.with_suffix(".in").read_text().strip()
 
     def executable(self, name: str) -> Path:
         return self.folder / "bin" / name
@@ -34,7 +38,8 @@ class PinnedEnvironment:
         print(f"Installing {self.package} in {self.folder}", flush=True)
         venv.create(self.folder, clear=True, with_pip=True)
         pip: list[str | Path] = [self.executable("python"), "-m", "pip", "-qq", "--disable-pip-version-check"]
-        outcome = subprocess.run([*pip, "install", "--constraint", self.constraints, self.package])
+        only_what_is_locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        outcome = subprocess.run([*pip, "install", *only_what_is_locked, "--requirement", self.requirements])
         if outcome.returncode != 0:
             return False
         self._stamp.write_text(self._digest())  # last: an installation that was cut short starts again
@@ -45,6 +50,6 @@ class PinnedEnvironment:
         return self.folder / "provisioned"
 
     def _digest(self) -> str:
-        """Changes with anything that decides what is installed: the pins, the interpreter, the place."""
-        recipe = f"{self.package} {platform.python_version()} {self.folder.resolve()} {self.constraints.read_text()}"
+        """Changes with anything that decides what is installed: the lock, the interpreter, the place."""
+        recipe = f"{platform.python_version()} {self.folder.resolve()} {self.requirements.read_text()}"
         return hashlib.sha256(recipe.encode()).hexdigest()

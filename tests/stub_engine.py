@@ -16,8 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tokenizers import Tokenizer
 
-from gateway.families.qwen3 import PREFIX
-from gateway.families.qwen3_vl import QWEN3_VL
+from tests.gateway.official import PREFIX, QWEN3_VL
 from tests.gateway.serving import LocalServer, until
 
 MODEL = "stub"

@@ -1,1 +1,1 @@
-"""The studio: the page in the browser that shows what the gateway does. It knows the gateway by its public API only."""
+"""The studio, a page in the browser in front of a gateway. It uses nothing but the gateway's public API."""

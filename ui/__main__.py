@@ -1,4 +1,4 @@
-"""`rerank-ui --gateway URL`: the studio, in front of a gateway that runs already."""
+"""`rerank-ui --gateway URL` starts the studio in front of a running gateway."""
 
 import argparse
 import logging
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--root-path", default="", metavar="PATH", help="where a reverse proxy puts the page")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    # As Ctrl-C, which Gradio heeds.
+    # Gradio ends on KeyboardInterrupt. SIGTERM raises it too.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, signal.default_int_handler)
     uploads = os.environ.get("GRADIO_TEMP_DIR") or tempfile.mkdtemp(prefix="rerank-ui-")
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Serves until a signal comes. Raises OSError where the port is taken."""
+    """Serve until a signal comes. Raises OSError if the port is taken."""
     from starlette.middleware import Middleware
 
     from ui import app, examples
@@ -53,7 +53,7 @@ def serve(arguments: argparse.Namespace) -> None:
     client = Client(arguments.gateway, arguments.api_key or os.environ.get("RERANK_API_KEY") or None)
     blocks = app.build(client)
     blocks.queue(max_size=MAX_WAITING, default_concurrency_limit=RUNS_AT_ONCE, status_update_rate=1)
-    # Not mounted in an app of our own: Gradio then counts as never launched, and serves any file of this machine.
+    # Mounted in an app of our own, Gradio would count as never launched and serve any file of this machine.
     blocks.launch(
         server_name=arguments.host,
         server_port=arguments.port,

@@ -1,4 +1,4 @@
-"""The page: a header that knows the engines, and four tabs beneath it."""
+"""The page: a header with the engines, and four tabs beneath it."""
 
 from importlib.resources import files
 from typing import Any
@@ -13,7 +13,7 @@ from ui.tabs import code, compare, products, rerank
 from ui.texts import LANGUAGES, say
 
 TITLE = "Rerank Studio"
-# Every five minutes whatever is older than an hour.
+# Gradio looks every five minutes, and removes uploads older than an hour.
 _KEEP_UPLOADS_S = (300, 3600)
 
 _CJK = ("PingFang SC", "Noto Sans CJK SC", "Microsoft YaHei", "system-ui", "sans-serif")
@@ -44,42 +44,20 @@ THEME = gr.themes.Default(
 def build(client: Client) -> gr.Blocks:
     blocks: gr.Blocks
     with gr.Blocks(title=TITLE, fill_width=True, delete_cache=_KEEP_UPLOADS_S, analytics_enabled=False) as blocks:
-        with gr.Row(elem_id="top"):
-            with gr.Column(elem_id="brand", min_width=150):
-                gr.HTML(f"<h1>{TITLE}</h1>", padding=False)
-                tagline = gr.HTML(say("tagline"), padding=False, elem_id="tagline")
-            engine = gr.Dropdown(
-                [], label=say("engine"), show_label=False, container=False, min_width=236, elem_id="engine"
-            )
-            load = gr.Button(say("load"), size="md", min_width=110, elem_id="load")
-            with gr.Column(elem_id="state", min_width=200):
-                status = pills(client)
-            language = gr.Radio(
-                list(LANGUAGES.items()),
-                value="en",
-                label="Language · 语言",
-                show_label=False,
-                container=False,
-                min_width=110,
-                elem_id="language",
-            )
-        page = Page(client, engine, language, status)
-        page.says(tagline, value="tagline")
-        page.says(engine, label="engine")
-        page.says(load, value="load")
+        page, load = _header(client)
         with gr.Tabs(elem_id="tabs"):
             inputs = rerank.build(page)
             products.build(page)
             compare.build(page)
             code.build(page, inputs)
         results, shown = page.lists[0]
-        load.click(page.load, [engine, shown, language], [results, shown, status], **QUICK)
-        engine.change(_look_at, [language, engine], status, **QUICK)
-        blocks.load(_language_of, None, language, **QUICK)
-        linked = [inputs.query, inputs.texts, inputs.instruction]
+        load.click(page.load, [page.engine, shown, page.language], [results, shown, page.status], **QUICK)
+        page.engine.change(_look_at, [page.language, page.engine], page.status, **QUICK)
+        blocks.load(_language_of, None, page.language, **QUICK)
+        linked = [inputs.box, inputs.texts, inputs.instruction]
         blocks.load(rerank.from_link, inputs.texts, linked, js="() => [studio.linked()]", **QUICK)
-        for happens in (blocks.load, status.engines):
-            happens(page.choices, engine, engine, **QUICK)
+        for happens in (blocks.load, page.status.engines):
+            happens(page.choices, page.engine, page.engine, **QUICK)
         page.speak()
 
         def closed(request: gr.Request) -> None:
@@ -90,7 +68,7 @@ def build(client: Client) -> gr.Blocks:
 
 
 def head() -> str:
-    """What the page has in its head. Rules given to Gradio as css= would lose those for phones."""
+    """Contents of the page's head. Rules given to Gradio as css= would lose those for phones."""
     css, script = (files("ui").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return (
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -98,10 +76,38 @@ def head() -> str:
     )
 
 
+def _header(client: Client) -> tuple[Page, gr.Button]:
+    """The page with its header, and the header's button that loads the engine."""
+    with gr.Row(elem_id="top"):
+        with gr.Column(elem_id="brand", min_width=150):
+            gr.HTML(f"<h1>{TITLE}</h1>", padding=False)
+            tagline = gr.HTML(say("tagline"), padding=False, elem_id="tagline")
+        engine = gr.Dropdown(
+            [], label=say("engine"), show_label=False, container=False, min_width=236, elem_id="engine"
+        )
+        load = gr.Button(say("load"), size="md", min_width=110, elem_id="load")
+        with gr.Column(elem_id="state", min_width=200):
+            status = pills(client)
+        language = gr.Radio(
+            list(LANGUAGES.items()),
+            value="en",
+            label="Language · 语言",
+            show_label=False,
+            container=False,
+            min_width=110,
+            elem_id="language",
+        )
+    page = Page(client, engine, language, status)
+    page.says(tagline, value="tagline")
+    page.says(engine, label="engine")
+    page.says(load, value="load")
+    return page, load
+
+
 def _look_at(language: str, engine: str | None) -> dict[str, Any]:
     return {"language": language, "engine": engine}
 
 
 def _language_of(request: gr.Request) -> str:
-    """The browser's first language, if it is one of ours."""
+    """The browser's first language if the page speaks it, else English."""
     return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"

@@ -119,7 +119,7 @@ class Client:
 
 @contextmanager
 def _translated(by_status: Mapping[int, str] = _BY_STATUS) -> Iterator[None]:
-    """Raise a library's error as a Fault."""
+    """Raise the libraries' errors as Fault."""
     try:
         yield
     except ApiError as error:

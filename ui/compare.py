@@ -1,4 +1,4 @@
-"""BM25 beside the engine: the same texts ranked by shared words and by meaning, and how each moves between the two."""
+"""BM25 beside the engine: the same texts ranked by shared words and by meaning, and their moves between the two."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,12 @@ import bm25s
 
 _WORD = re.compile(r"[^\W_]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
-# The drawing's units: it is stretched to the height of the two lists.
+# Units of the drawing, which is stretched to the height of the two lists.
 _WIDTH, _ROW = 100, 10
 
 
 class Place(NamedTuple):
-    """Where a text stands: `item` in the order given, `moved` upwards from its place in the other list."""
+    """Place of a text in a list. `item` is its index in the order given, `moved` its ranks above its other place."""
 
     item: int
     rank: int
@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
 
 def bm25(query: str, texts: Sequence[str]) -> list[float]:
-    """Lucene's BM25 over words, and over pairs of characters where a script has no spaces."""
+    """Scores by Lucene's BM25, over words, or over pairs of characters in scripts without spaces."""
     corpus = [words(text) for text in texts]
     asked = words(query)
     if not asked or not any(corpus):
@@ -35,13 +35,13 @@ def bm25(query: str, texts: Sequence[str]) -> list[float]:
 
 
 def places(scores: Sequence[float], others: Sequence[float]) -> list[Place]:
-    """Best first, with the way each has come from its place by `others`; ties keep the order given."""
+    """Places by `scores`, best first, each with its move from the place by `others`. Ties keep the order given."""
     before = {index: rank for rank, index in enumerate(_order(others), 1)}
     return [Place(index, rank, scores[index], before[index] - rank) for rank, index in enumerate(_order(scores), 1)]
 
 
 def drawn(right: Iterable[Place]) -> str:
-    """An SVG of a line for each text from its place in the left list to that in the right one: numbers only."""
+    """SVG with a line for each text from its rank in the left list to that in the right one. It holds numbers only."""
     lines = [
         f'<line x1="0" y1="{_middle(place.rank + place.moved)}" x2="{_WIDTH}" y2="{_middle(place.rank)}" '
         f'class="{"up" if place.moved > 0 else "down" if place.moved < 0 else "same"}"/>'
@@ -54,7 +54,7 @@ def drawn(right: Iterable[Place]) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Lower case; Chinese, Japanese and Korean in overlapping pairs of characters, as Lucene's CJK analyzer."""
+    """Words in lower case. Chinese, Japanese and Korean become overlapping pairs of characters, as Lucene has them."""
     found = []
     for word in _WORD.findall(text.lower()):
         end = 0

@@ -1,4 +1,4 @@
-"""Results as files: JSON as it is, CSV that a spreadsheet opens in UTF-8 and takes no cell of for a formula."""
+"""Results as files: JSON, and CSV that a spreadsheet reads as UTF-8 and without formulas."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 Row = Mapping[str, object]
 
-# https://owasp.org/www-community/attacks/CSV_Injection, with what spreadsheets read as the same.
+# First characters of a formula: https://owasp.org/www-community/attacks/CSV_Injection, and their full-width forms.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
 
@@ -16,12 +16,12 @@ def as_json(rows: Sequence[Row]) -> bytes:
 
 
 def as_csv(rows: Sequence[Row]) -> bytes:
-    """A column for every key, in the order in which they first appear."""
+    """Columns are all keys, in the order of their first appearance."""
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)))
     writer.writerow({key: _harmless(key) for key in writer.fieldnames})
     writer.writerows({key: _harmless(value) for key, value in row.items()} for row in rows)
-    # With the mark at the beginning: without it Excel reads Chinese in the machine's own code page.
+    # Without the byte order mark Excel reads Chinese in the code page of the machine.
     return out.getvalue().encode("utf-8-sig")
 
 

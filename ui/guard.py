@@ -1,4 +1,4 @@
-"""What Gradio leaves open: foreign pages whose name leads here, bodies without end, addresses in inputs, headers."""
+"""Protection that Gradio lacks: from DNS rebinding, foreign origins, endless bodies and addresses to fetch; headers."""
 
 import ipaddress
 from collections.abc import Collection
@@ -31,7 +31,7 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware around the page. `names`: the hosts it may be called by, beside addresses and localhost."""
+    """ASGI middleware around the page. `names` are host names that it answers to, beside IP addresses and localhost."""
 
     def __init__(self, app: ASGIApp, names: Collection[str] = ()) -> None:
         self._app, self._names = app, {"localhost", *(name.lower() for name in names)}
@@ -49,14 +49,14 @@ class Guard:
         if refusal := self._refusal(scope):
             await refusal(scope, receive, with_headers)
             return
-        # Gradio bounds what is uploaded itself.
+        # Gradio limits uploads itself.
         limited = receive if scope["path"].startswith(UPLOAD_PATH) else _limited(receive)
         await self._app(scope, limited, with_headers)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        # A foreign page can make its own name lead to this address, but not change the name a browser sends.
+        # A foreign page can have its own name resolve to this address, but the browser still sends that name.
         if not self._is_ours(host):
             return PlainTextResponse("this studio is not known by that name: start it with --name", 421)
         origin = headers.get("origin")
@@ -89,7 +89,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         left -= len(message.get("body", b""))
         if left < 0:
-            # The one kind that FastAPI, whose reading this ends, passes on as it is.
+            # FastAPI reads the body here, and answers other exceptions with 400.
             raise HTTPException(413, "the body is too large")
         return message
 
@@ -97,7 +97,7 @@ def _limited(receive: Receive) -> Receive:
 
 
 def fetch_nothing() -> None:
-    """Gradio fetches addresses that a caller puts in place of an uploaded file, and has no switch for it."""
+    """Stop Gradio from fetching addresses that a caller puts in place of an uploaded file. It has no setting for it."""
 
     async def refuse(url: str, cache_dir: str) -> NoReturn:  # noqa: ARG001 -- called by these names
         raise ValueError("addresses are not fetched: upload the file")

@@ -1,4 +1,4 @@
-"""What is on the page, as a query and candidates: files become data URLs, and what cannot be ranked is a Fault."""
+"""Inputs of the page as a query and candidates. Files become data URLs; input that cannot be ranked raises Fault."""
 
 import base64
 import mimetypes
@@ -16,7 +16,7 @@ VIDEO_SUFFIXES = (".mp4", ".webm", ".mov")
 
 
 class QueryBox(TypedDict):
-    """What Gradio's MultimodalTextbox holds."""
+    """Value of Gradio's MultimodalTextbox."""
 
     text: str
     files: list[str]
@@ -24,7 +24,7 @@ class QueryBox(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A candidate: a text, or the path of an uploaded picture or video."""
+    """A candidate, which is a text, or an uploaded picture or video by its path."""
 
     kind: Literal["text", "image", "video"]
     text: str = ""
@@ -36,7 +36,7 @@ class Item:
 
 
 def items_of(texts: str, files: Sequence[str]) -> list[Item]:
-    """A candidate per line, then one per file. Raises Fault where there are none or too many."""
+    """Candidates: the lines that are not empty, then the files. Raises Fault for none or too many."""
     lines = [line.strip() for line in (texts or "").splitlines() if line.strip()]
     if not lines and not files:
         raise Fault("no_candidates")
@@ -48,7 +48,7 @@ def items_of(texts: str, files: Sequence[str]) -> list[Item]:
 
 
 def query_of(box: QueryBox | None) -> Content:
-    """Raises Fault where nothing is asked."""
+    """Query of the box. Raises Fault if it is empty."""
     text, files = (box["text"] or "").strip() if box else "", box["files"] if box else []
     if not text and not files:
         raise Fault("no_query")
@@ -64,7 +64,7 @@ def query_of(box: QueryBox | None) -> Content:
 
 
 def content_of(item: Item) -> Content:
-    """As the gateway reads it. Raises Fault where an upload is no longer there."""
+    """Content of a candidate in the gateway's form. Raises Fault if the upload is gone."""
     return item.text if item.kind == "text" else {item.kind: data_url(item.path)}
 
 
@@ -78,10 +78,10 @@ def data_url(path: str) -> str:
 
 
 def kind_of(path: str) -> Literal["image", "video"]:
-    """By the name alone, for the page; the gateway looks at the bytes."""
+    """Kind of a file by its name, for the page. The gateway looks at the bytes."""
     return "video" if path.lower().endswith(VIDEO_SUFFIXES) else "image"
 
 
 def paths_of(gallery: Sequence[Any] | None) -> list[str]:
-    """The files of a Gallery, which pairs each with its caption."""
+    """Paths of a Gallery's files. Gradio pairs each path with a caption."""
     return [entry[0] if isinstance(entry, tuple | list) else entry for entry in gallery or []]

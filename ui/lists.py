@@ -1,4 +1,4 @@
-"""A run as the page shows it: what a list of results is given from the press of the button to its end."""
+"""Values of a list of results, from the press of the button to the end of the run."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +13,7 @@ log = logging.getLogger("ui")
 
 
 class Shown(NamedTuple):
-    """What the list shows, whether more is to come, and, once it is whole, what can be exported."""
+    """Value of the list. The last one of a run that went well has the board, for the exports."""
 
     value: dict[str, Any]
     is_last: bool = False
@@ -23,7 +23,7 @@ class Shown(NamedTuple):
 async def shown(
     client: Client, ask_of: Callable[[], Ask], previous: dict[str, Any], language: Language
 ) -> AsyncIterator[Shown]:
-    """Ends with a whole list, or with the previous one and above it what went wrong."""
+    """Rank, and give the list each time that it changes. A run that fails ends with the previous list and the fault."""
     yield Shown({"language": language, "state": "loading"})
     try:
         board = Board(ask_of())
@@ -38,11 +38,11 @@ async def shown(
 
 
 def failed(fault: Fault, previous: dict[str, Any], language: Language) -> dict[str, Any]:
-    """The previous list with what went wrong above it."""
+    """The previous list, with a fault above it."""
     state = "ready" if previous.get("results") else "empty"
     return {**previous, "language": language, "state": state, "fault": fault.shown(), "kept": True}
 
 
 def stopped(current: dict[str, Any], language: Language) -> dict[str, Any]:
-    """What had arrived by then."""
+    """The list so far, as that of a run that was stopped."""
     return {**current, "language": language, "state": "stopped"}

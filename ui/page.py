@@ -1,8 +1,8 @@
-"""What the tabs share: the client, the header's choices, the words of either language, and lists of results."""
+"""Parts that the tabs share: the client, the header's choices, the words of either language, lists of results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import gradio as gr
 from gradio.components.base import Component
@@ -14,18 +14,28 @@ from ui.results import results_list
 from ui.texts import Language, say
 from ui.uploads import Uploads
 
-# Runs at once, over all pages; as many as MAX_WAITING wait, and who comes then is told so.
+# Runs at once, over all pages. MAX_WAITING more wait; a further one is told that the queue is full.
 RUNS_AT_ONCE = 8
 MAX_WAITING = 20
 RUN: dict[str, Any] = {"concurrency_limit": RUNS_AT_ONCE, "concurrency_id": "run"}
 ON, OFF = gr.update(interactive=True), gr.update(interactive=False)
-# Of whatever asks no engine: it never waits behind those who do.
+# For events that ask no engine: they never wait behind those that do.
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+class Outputs(NamedTuple):
+    """Components that a run sets: its list and that list's state, the buttons that start and stop it, and others."""
+
+    results: gr.HTML
+    current: gr.State
+    start: gr.Button
+    stop: gr.Button
+    others: tuple[Component, ...] = ()
 
 
 @dataclass(slots=True)
 class Page:
-    """Built once; every visitor's choices and lists are Gradio's, by session."""
+    """The one page of all visitors, built once. Gradio keeps each visitor's choices and lists, by session."""
 
     client: Client
     engine: gr.Dropdown
@@ -37,13 +47,13 @@ class Page:
     waiting: dict[gr.HTML, gr.HTML] = field(default_factory=dict)
 
     def says(self, component: Any, **words: str | tuple[str, str]) -> Any:
-        """The component, which shows these words, by property, in whichever language is chosen."""
+        """Have a component show these words, by property, in the chosen language. Returns the component."""
         pairs = {prop: (say(key), say(key, "zh")) if isinstance(key, str) else key for prop, key in words.items()}
         self.said.append((component, pairs))
         return component
 
     def start_and_stop(self, word: str) -> tuple[gr.Button, gr.Button]:
-        """The bar of a tab's run, at the bottom of a phone."""
+        """Buttons of a tab's run, in a bar that a phone shows at its bottom."""
         with gr.Row(elem_classes="go-bar"):
             start = self.says(gr.Button(say(word), variant="primary", elem_classes="go"), value=word)
             stop = self.says(
@@ -52,17 +62,17 @@ class Page:
         return start, stop
 
     def unfolds(self) -> None:
-        """The bar above results that brings the inputs back on a phone."""
+        """Put a bar above the results that brings the inputs back on a phone."""
         self.says(gr.Button(say("inputs"), elem_classes="unfold"), value="inputs")
 
     def chip(self, label: tuple[str, str]) -> gr.Button:
-        """The button of an example."""
+        """Button of an example."""
         button: gr.Button = self.says(gr.Button(label[0], size="sm", min_width=0), value=label)
         return button
 
     def results(self, **kwargs: Any) -> tuple[gr.HTML, gr.State]:
-        """A list whose button loads the model, and the state that holds what it shows."""
-        # Where Gradio tells how many wait before a run.
+        """A list of results whose button loads the model, and the state that holds the list's value."""
+        # Gradio shows here how many runs wait before this one.
         waiting = gr.HTML("", padding=False, elem_classes="waiting")
         results, shown = results_list({"language": "en"}, **kwargs), gr.State({})
         self.lists.append((results, shown))
@@ -72,7 +82,7 @@ class Page:
         return results, shown
 
     async def load(self, engine: str | None, shown: dict[str, Any], language: Language) -> tuple[Any, ...]:
-        """Load model: the pill tells how it goes, the list why it cannot."""
+        """Have the gateway load a model. The pill shows the progress, the list the reason of a failure."""
         value = {**shown, "language": language, "fault": None, "kept": False}
         try:
             await self.client.load(engine or "default")
@@ -81,54 +91,45 @@ class Page:
         return value, value, {"language": language, "engine": engine}
 
     async def choices(self, chosen: str | None) -> Any:
-        """The gateway's engines to choose from; the chosen one stays, and at first it is the default."""
+        """Choices of the engine's dropdown. The chosen engine stays chosen; at first it is the gateway's default."""
         try:
             engines = (await self.client.engines())["engines"]
         except Fault:
             return gr.update()
-        names = [one["name"] for one in engines]
-        default = next((one["name"] for one in engines if one["default"]), None)
+        names = [entry["name"] for entry in engines]
+        default = next((entry["name"] for entry in engines if entry["default"]), None)
         return gr.update(choices=names, value=chosen if chosen in names else default)
 
     def runs(
         self,
         run: Callable[..., Any],
-        inputs: Sequence[Component],
-        shown: tuple[gr.HTML, gr.State],
-        buttons: Sequence[gr.Button],
+        inputs: Mapping[str, Component],
+        outputs: Outputs,
         triggers: Sequence[Any],
         api_name: str,
     ) -> None:
-        """Binds a run, which fills the list and its state, and sets the buttons: the one that starts, Stop, others."""
-        results, current = shown
-        start, stop, *_ = buttons
+        """Bind a run to its triggers. It takes the inputs by name, and gives the values of `outputs` in their order."""
+        results, current, start, stop, others = outputs
         started = gr.on(
             triggers,
             run,
-            inputs,
-            [*shown, *buttons],
+            outputs=[results, current, start, stop, *others],
+            inputs_kwargs=dict(inputs),
             trigger_mode="once",
             show_progress="full",
             show_progress_on=self.waiting[results],
             api_name=api_name,
             **RUN,
         )
-
-        def turned_away(value: dict[str, Any], language: Language) -> tuple[Any, ...]:
-            if not language:
-                return gr.skip(), gr.skip(), gr.skip(), gr.skip()
-            value = failed(Fault("queue_full"), value, language)
-            return value, value, ON, OFF
-
-        # Whatever a run can meet it shows itself, but for a queue that does not let it in. A stopped one fails too.
+        # A run shows its own faults, except for a queue that turned it away. To Gradio a stopped run has failed too.
         started.failure(
-            turned_away,
+            _turned_away,
             [current, self.language],
-            [*shown, start, stop],
+            [results, current, start, stop],
             js="(value, language) => [value, studio.stopping() ? '' : language]",
             **QUICK,
         )
-        # To cancel ends the run's calls, and so what the engine does for them.
+        # Cancelling a run ends its calls, and with them the engine's work.
         stop.click(
             lambda value, language: (stopped(value, language), ON, OFF),
             [current, self.language],
@@ -138,13 +139,13 @@ class Page:
         )
 
     def speak(self) -> None:
-        """Has the choice of a language change every word on the page, and nothing that was typed. Last of all."""
+        """Have the choice of a language change every word on the page and no typed one. Called last of all."""
         results, states = zip(*self.lists, strict=True)
 
         def spoken(language: Language, engine: str | None, *shown: dict[str, Any]) -> list[Any]:
-            place = language == "zh"
+            in_language = language == "zh"
             updates = [
-                gr.update(**dict[str, Any]((prop, pair[place]) for prop, pair in words.items()))
+                gr.update(**dict[str, Any]((prop, pair[in_language]) for prop, pair in words.items()))
                 for _, words in self.said
             ]
             values = [{**value, "language": language} for value in shown]
@@ -153,3 +154,11 @@ class Page:
         components = [component for component, _ in self.said]
         outputs = [*components, *results, *states, self.status]
         self.language.change(spoken, [self.language, self.engine, *states], outputs, **QUICK)
+
+
+def _turned_away(value: dict[str, Any], language: Language | Literal[""]) -> tuple[Any, ...]:
+    """List and buttons of a run that the queue did not take. No language means that the visitor stopped it."""
+    if not language:
+        return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+    value = failed(Fault("queue_full"), value, language)
+    return value, value, ON, OFF

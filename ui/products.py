@@ -1,4 +1,4 @@
-"""A list of products as people have it: one per line, or pasted JSON or CSV with a brand, a price and a category."""
+"""Lists of products as people paste them: one per line, or JSON or CSV with a brand, a price and a category."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-# What columns are called, in the order in which a product is written.
+# Names of columns by our own keys, which are in the order of a product's text.
 _NAMES = {
     "title": ("title", "name", "product", "product name", "product_name", "标题", "名称", "商品", "商品名称", "商品名"),
     "brand": ("brand", "maker", "品牌"),
@@ -20,18 +20,18 @@ _JSON = re.compile(r'\s*(\[\s*[\[{"\]]|\{\s*["}])')
 
 
 class NotProducts(ValueError):
-    """Looks like JSON and is not, or holds no products; the message says where."""
+    """Broken JSON or CSV, or JSON without a list. The message tells the place."""
 
 
 class Product(NamedTuple):
-    """text: what the engine reads, and what is shown; title: its name alone."""
+    """`title` is the name alone. `text` is read by the engine and shown."""
 
     title: str
     text: str
 
 
 def parse(pasted: str) -> list[Product]:
-    """Raises NotProducts."""
+    """Products of a pasted text. Raises NotProducts."""
     pasted = pasted.lstrip("\ufeff")
     if _JSON.match(pasted):
         return [_product(entry) for entry in _entries(pasted)]
@@ -41,7 +41,7 @@ def parse(pasted: str) -> list[Product]:
 
 
 def _entries(pasted: str) -> list[Any]:
-    """Of a list, of an object that holds one, or of JSON Lines."""
+    """Entries of a JSON list, of an object that holds one list, or of JSON Lines. Raises NotProducts."""
     try:
         found = json.loads(pasted)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -54,14 +54,14 @@ def _entries(pasted: str) -> list[Any]:
         raise NotProducts(f"JSON: {error}") from None
     if isinstance(found, dict):
         lists = [value for value in found.values() if isinstance(value, list)]
-        return lists[0] if len(lists) == 1 and all(isinstance(one, dict) for one in lists[0]) else [found]
+        return lists[0] if len(lists) == 1 and all(isinstance(entry, dict) for entry in lists[0]) else [found]
     if not isinstance(found, list):
         raise NotProducts("JSON: expected a list of products")
     return found
 
 
 def _csv_rows(pasted: str) -> list[dict[str, str]]:
-    """The rows below a header that names a title and something else; nothing where there is no such header."""
+    """Rows below a header with a title and another known column. Without such a header, no rows. Raises NotProducts."""
     header = pasted.lstrip().partition("\n")[0]
     for delimiter in ",\t;|":
         columns = next(csv.reader([header], delimiter=delimiter), [])
@@ -89,7 +89,7 @@ def _product(entry: Any) -> Product:
 
 
 def _fields(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """By our own names where a column means one of them; the first of two that mean the same."""
+    """Names and texts of an entry's fields. Known columns get our own key. The first column of a key counts."""
     seen = set()
     for name, value in entry.items():
         key = _KEY.get(name.strip().lower(), name.strip())

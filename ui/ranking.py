@@ -1,6 +1,7 @@
-"""Live ranking: candidates are scored in parts, and the list is whole and in order after each part that arrives.
+"""Live ranking: candidates are scored in parts, and the list is put in order after each part that arrives.
 
-That is right for rerankers, which score each pair by itself, and wrong for BM25, with its statistics of a whole list.
+Rerankers score each pair by itself, so a part has the scores of the whole. BM25 has statistics of the whole list, and
+is not ranked so.
 """
 
 import asyncio
@@ -16,17 +17,17 @@ from ui.faults import Fault
 from ui.inputs import Item, content_of, data_url
 from ui.texts import Language, title
 
-# Parts of the texts; pictures and videos go one by one.
+# Most parts that texts are divided into, and the fewest texts in a part. Pictures and videos are scored one by one.
 TEXT_PARTS = 12
 LEAST_PART = 8
 PARTS_AT_ONCE = 4
-# Rows that a browser draws without a pause; the exports have all of them.
+# As many rows as a browser draws without a pause. The exports have all of them.
 MAX_ROWS = 100
 MAX_MARKED = 50
-# How often a list is redrawn while scores arrive, and how long it may go without: a closed page is noticed when drawn.
+# Seconds between two looks at new scores, and the longest time without a drawing: Gradio notices a closed page by it.
 DRAW_S = 0.15
 BEAT_S = 1.0
-# Pictures that all score so are the sign of an engine with a wrong prompt.
+# Pictures that all score near 0.5 are the sign of an engine with a wrong prompt.
 FLAT_CENTRE, FLAT_SPREAD = 0.5, 0.05
 
 # A message of the gateway's opens with the path of the field that it is about.
@@ -37,7 +38,7 @@ _OF_A_FILE = {"refused", "unreadable", "video_too_long", "too_large", "file_gone
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One press of the button."""
+    """A request of the page: one press of the button."""
 
     model: str
     query: Content
@@ -49,7 +50,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Board:
-    """What is known of a ranking so far; ids are places in the order given."""
+    """Scores and faults of a ranking so far, by the candidates' indices in the order given."""
 
     ask: Ask
     scores: dict[int, float] = field(default_factory=dict)
@@ -61,21 +62,21 @@ class Board:
 
     @property
     def known(self) -> int:
-        """Grows with whatever there is to draw."""
+        """Count of all entries. It grows with everything that can be drawn."""
         return len(self.scores) + len(self.failed) + len(self.spans) + len(self.frames)
 
     @property
     def order(self) -> list[int]:
-        """Best first; ties keep the order given."""
+        """Indices of the scored candidates, best first. Ties keep the order given."""
         return sorted(self.scores, key=lambda index: (-self.scores[index], index))
 
     def within(self, order: Sequence[int]) -> list[int]:
-        """The rows that are shown of an order: those within the limits asked for."""
+        """Indices that are shown: the best `top_n` with at least `min_score`."""
         best = order[: min(self.ask.top_n, MAX_ROWS)]
         return [index for index in best if self.scores[index] >= self.ask.min_score]
 
     def value(self, state: str, language: Language) -> dict[str, Any]:
-        """As the results list reads it."""
+        """Value of the list of results."""
         order = self.order
         shown = self.within(order)
         rank_of = {index: rank for rank, index in enumerate(order, 1)}
@@ -98,14 +99,14 @@ class Board:
 
     @property
     def flat(self) -> bool:
-        """Whether every picture and video, of at least two, scores near 0.5."""
+        """True if there are at least two pictures and videos, and all of them score near 0.5."""
         seen = [score for index, score in self.scores.items() if self.ask.items[index].kind != "text"]
         if len(seen) < 2:
             return False
         return max(seen) - min(seen) < FLAT_SPREAD and all(abs(score - FLAT_CENTRE) < FLAT_SPREAD for score in seen)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every candidate for an export, best first, those that could not be scored last."""
+        """Rows of the exports: all candidates, best first, those that could not be scored last."""
         items = self.ask.items
         return [
             {
@@ -143,14 +144,14 @@ class Board:
         fault = self.failed.get(index)
         if fault is None:
             return ""
-        # What is the same for all is said at length above the list.
+        # The detail of this fault is the same for all rows, and stands above the list.
         return title(fault.key, language) if fault.key == "no_vision" else fault.detail
 
 
 async def live(client: Client, board: Board) -> AsyncIterator[None]:
-    """Fills the board, and says each time that it is worth drawing; at the end it is whole.
+    """Fill the board, and yield each time that it should be drawn.
 
-    Leaving early ends every call under way. Raises Fault for what concerns more than one file.
+    Closing the generator early cancels all calls under way. Raises Fault for a failure of more than one file.
     """
     started_s = time.perf_counter()
     async for _ in _drawn(_score_all(client, board), board):
@@ -163,7 +164,7 @@ async def live(client: Client, board: Board) -> AsyncIterator[None]:
 
 
 async def _drawn(work: Coroutine[Any, Any, None], board: Board) -> AsyncIterator[None]:
-    """Runs the work, and says when to draw; raises what it raises. To leave ends it."""
+    """Run the work, and yield when the board should be drawn. Raises what the work raises. To close it cancels it."""
     task, drawn, drawn_s = asyncio.ensure_future(work), board.known, time.monotonic()
     try:
         while not task.done():
@@ -200,14 +201,14 @@ async def _score_all(client: Client, board: Board) -> None:
 
     texts = [index for index, item in enumerate(ask.items) if item.kind == "text"]
     files = [index for index, item in enumerate(ask.items) if item.kind != "text"]
-    # A query of files goes along with every part, so then there is only one.
+    # A query of files is sent with every part, so then there is a single part.
     size = max(LEAST_PART, -(-len(texts) // (TEXT_PARTS if isinstance(ask.query, str) else 1)))
     parts = [texts[start : start + size] for start in range(0, len(texts), size)]
     await _together([*map(score, parts), *map(score_file, files)])
 
 
 async def _look_closer(client: Client, board: Board) -> None:
-    """Where the best texts are relevant, and what the model saw of videos; a list without them is still a list."""
+    """Fetch the relevant spans of the best texts and the frames of videos. The list does without those that fail."""
     ask, shown = board.ask, board.within(board.order)
     texts = [index for index in shown if ask.items[index].kind == "text"][:MAX_MARKED]
     videos = [index for index in shown if ask.items[index].kind == "video"]
@@ -217,7 +218,7 @@ async def _look_closer(client: Client, board: Board) -> None:
         for result in await client.rerank(ask.model, ask.query, documents, instruction=ask.instruction, spans=True):
             index = texts[result.place]
             whole = len(ask.items[index].text)
-            # A mark over all of a text says no more than its score.
+            # A mark over the whole text would tell no more than its score.
             board.spans[index] = [span for span in result.spans if span["end"] - span["start"] < whole]
 
     async def look(index: int) -> None:
@@ -230,8 +231,8 @@ async def _look_closer(client: Client, board: Board) -> None:
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """All at once; the first Fault ends the others, as does whoever leaves."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+    """Run all at once. The first Fault cancels the others, and so does a cancellation."""
+    tasks = [asyncio.ensure_future(part) for part in work]
     if not tasks:
         return
     try:

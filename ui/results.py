@@ -1,4 +1,4 @@
-"""The list of results: its value is plain data, which ui/results.js draws; no text of a user's meets a template."""
+"""The list of results. Its value is plain data that ui/results.js draws: no visitor's text ever meets a template."""
 
 from importlib.resources import files
 from typing import Any, Literal, NotRequired, TypedDict
@@ -7,7 +7,7 @@ import gradio as gr
 
 from ui import texts
 
-# Static, all three: Gradio evaluates html_template and css_template as JavaScript.
+# All three are constants: Gradio evaluates html_template and css_template as JavaScript.
 _HTML = '<div class="results"></div>'
 _CSS, _JS = (files("ui").joinpath(f"results.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 
@@ -26,7 +26,7 @@ class Frame(TypedDict):
 
 
 class Row(TypedDict, total=False):
-    """`id` is the place in the order given, `moved` how far up from it; `failed` stands in for a score."""
+    """`id` is the index in the order given, `moved` the ranks gained from it. `failed` tells why there is no score."""
 
     id: int
     rank: int
@@ -43,7 +43,7 @@ class Row(TypedDict, total=False):
 
 
 class Fault(TypedDict):
-    """`key` is one of texts.FAULTS; with `load` the model can be loaded from the list."""
+    """`key` is a key of texts.FAULTS. With `load` the model can be loaded from the list."""
 
     key: str
     detail: NotRequired[str]
@@ -51,7 +51,7 @@ class Fault(TypedDict):
 
 
 class Shown(TypedDict, total=False):
-    """`kept` results are an earlier run's; `more` rows are not in `results`, `hidden` ones score too low."""
+    """`kept`: the results are an earlier run's. `more` counts further rows, `hidden` those with too low a score."""
 
     language: texts.Language
     state: Literal["empty", "loading", "ready", "stopped"]
@@ -69,10 +69,10 @@ class Shown(TypedDict, total=False):
 
 
 def results_list(value: Shown, **kwargs: Any) -> gr.HTML:
-    """Its own events are `retry` and `load_model`, the buttons of a fault: Gradio fires `load` when a page opens.
+    """A list whose events are `retry` and `load_model`, the buttons of a fault. Gradio fires `load` when a page opens.
 
-    What a browser sends as its value is its own word: nothing that it names may be opened. No class of our own: for
-    those Gradio writes a .pyi file beside the source.
+    A browser may send any value, so no file that a value names may be opened. It is no subclass of gr.HTML, because
+    Gradio writes a .pyi file beside the source of each subclass.
     """
     return gr.HTML(
         value=value,

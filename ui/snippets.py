@@ -1,4 +1,4 @@
-"""The current input as code to copy: Python, curl and JavaScript, whatever characters it holds."""
+"""The current input as code to copy, in Python, curl and JavaScript. Any characters are escaped."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 
 class File(NamedTuple):
-    """A picture or video, as code names it: the caller's own file."""
+    """A picture or video. The code names the caller's own file."""
 
     kind: Literal["image", "video"]
     name: str
@@ -21,14 +21,14 @@ Content = str | tuple[str | File, ...]
 _MIMES = {"png": "image/png", "webp": "image/webp", "gif": "image/gif", "avif": "image/avif", "heic": "image/heic",
           "bmp": "image/bmp", "mp4": "video/mp4", "webm": "video/webm", "mov": "video/quicktime"}  # fmt: skip
 KEY = "YOUR_KEY"
-# A place in a body where a file's data URL belongs. No input holds it: a lone surrogate is in no text that was sent.
+# Around a file's name, in place of its data URL. No input holds it: no text that was sent has a lone surrogate.
 _MARK = "\udfff"
 _MARKED = re.compile(f"{_MARK}(.*?){_MARK}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is on the page; `top_n` None is all."""
+    """Input of the page. `top_n` None means all documents."""
 
     url: str
     model: str
@@ -118,7 +118,7 @@ def curl(ask: Ask) -> str:
     pieces = _MARKED.split(written)
     if len(pieces) == 1:
         return f"{head}{shlex.quote(written)}\n"
-    # By a pipe, since a picture is too long for an argument. Every second piece is a file's name.
+    # A pipe, because a picture is too long for an argument. Every second piece is a file's name.
     commands = [
         f"printf %s {shlex.quote(piece)}" if place % 2 == 0 else _curl_file(json.loads(f'"{piece}"'))
         for place, piece in enumerate(pieces)
@@ -139,7 +139,7 @@ def _files(ask: Ask) -> list[File]:
 
 
 def _literal(content: Content, text: Callable[[str], str], file: Callable[[File], str]) -> str:
-    """A string, or an object with `text` and lists of files: the same in Python and JavaScript."""
+    """A string, or an object with `text` and files. Python and JavaScript write both alike."""
     if isinstance(content, str):
         return text(_text(content))
     entries = [f"{text('text')}: {text(_text(part))}" for part in content if isinstance(part, str) and part]
@@ -151,7 +151,7 @@ def _literal(content: Content, text: Callable[[str], str], file: Callable[[File]
 
 
 def _plain(content: Content) -> object:
-    """As JSON holds it, with a mark where a file comes."""
+    """Content for a JSON body, with marked file names in place of data URLs."""
     return json.loads(_literal(content, lambda text: json.dumps(text, ensure_ascii=False), _marked))
 
 
@@ -160,7 +160,7 @@ def _marked(file: File) -> str:
 
 
 def _text(text: str) -> str:
-    """Without lone surrogates, which no encoding can carry."""
+    """Text without lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -173,7 +173,7 @@ def _python_file(file: File) -> str:
 
 
 def _js(text: str) -> str:
-    """A string of JavaScript; these two end a line in older ones, and `</` would end a script in a page."""
+    """JavaScript string. U+2028 and U+2029 end a line before ES2019, and `</` would end a script in a page."""
     written = json.dumps(_text(text), ensure_ascii=False)
     return written.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("</", "<\\/")
 

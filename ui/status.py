@@ -1,4 +1,4 @@
-"""The header's pills: how the chosen engine does, and what memory is used. The page polls while it is looked at."""
+"""Pills of the header: state of the chosen engine, and used memory. The page polls while it is visible."""
 
 from importlib.resources import files
 from typing import Any
@@ -11,22 +11,22 @@ from ui.faults import Fault
 
 
 def pills(client: Client) -> gr.HTML:
-    """The value is {"language", "engine"}; the event `engines` says that the gateway has other engines than before.
+    """Pills with the value {"language", "engine"}. Their event `engines` tells that the gateway's engines changed.
 
-    No class of our own: for those Gradio writes a .pyi file beside the source.
+    They are no subclass of gr.HTML, because Gradio writes a .pyi file beside the source of each subclass.
     """
 
     async def status(engine: Any) -> dict[str, Any]:
-        """The chosen engine's entry, or the default's, with memory and the names of all."""
+        """Entry of the chosen engine, or else of the default, with memory and the names of all engines."""
         try:
             report = await client.engines()
         except Fault as fault:
             return {"state": "unreachable" if fault.key in {"unreachable", "timeout"} else "failed", "names": None}
         engines = report["engines"]
-        chosen = next((one for one in engines if one["name"] == engine), None)
-        one = chosen or next((one for one in engines if one["default"]), {"state": "offline"})
-        names = [other["name"] for other in engines]
-        return {**one, "gpus": report["gpus"], "memory": report["memory"], "names": names}
+        chosen = next((entry for entry in engines if entry["name"] == engine), None)
+        shown = chosen or next((entry for entry in engines if entry["default"]), {"state": "offline"})
+        names = [entry["name"] for entry in engines]
+        return {**shown, "gpus": report["gpus"], "memory": report["memory"], "names": names}
 
     return gr.HTML(
         value={"language": "en", "engine": None},

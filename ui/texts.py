@@ -1,11 +1,11 @@
-"""Every word of the page, in English and Chinese; ui/page.js and the components read the same table."""
+"""All words of the page in English and Chinese. Python and the page's scripts read the same tables."""
 
 from typing import Any, Literal
 
 Language = Literal["en", "zh"]
 LANGUAGES: dict[str, Language] = {"EN": "en", "中文": "zh"}
 
-# What a component shows, by key: (English, Chinese).
+# Words of components and scripts, by key: (English, Chinese).
 WORDS: dict[str, tuple[str, str]] = {
     "tagline": ("Text, image and video reranking", "文本、图片、视频重排序"),
     "tab_rerank": ("Rerank", "重排序"),
@@ -44,7 +44,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "The input of the Rerank tab as code. YOUR_KEY is a key of the gateway's, or any word where it has none.",
         "“重排序”页当前输入对应的代码。YOUR_KEY 为网关密钥；网关未设密钥时可填任意内容。",
     ),
-    # read by the scripts of the page
+    # Read by the scripts of the page.
     "results": ("Results", "结果"),
     "empty_title": ("No results yet", "还没有结果"),
     "empty_step": (
@@ -78,7 +78,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "所有图片的分数都接近 0.5：这通常说明引擎的提示模板有误，请运行 `rerank doctor`。",
     ),
     "spans_note": ("Marked: what the engine scores highest on its own", "高亮：单独打分最高的片段"),
-    # of one, and of any other number
+    # Singular|plural.
     "n_text": ("{0} text|{0} texts", "{0} 条文本"),
     "n_image": ("{0} image|{0} images", "{0} 张图片"),
     "n_video": ("{0} video|{0} videos", "{0} 个视频"),
@@ -91,7 +91,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "status_label": ("Model and memory status", "模型与内存状态"),
 }
 
-# What went wrong, by key: title and what to do.
+# Faults by key: title and advice, each in (English, Chinese).
 FAULTS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "no_query": (("Please enter a query", "请输入查询"),
                  ("Type a question, or add an image or a video.", "输入问题，或添加图片、视频。")),
@@ -140,13 +140,13 @@ def title(fault: str, language: Language = "en") -> str:
 
 
 def count(key: str, number: int, language: Language = "en") -> str:
-    """With the plural of languages that have one."""
+    """A number with its noun, in the plural if the language has one."""
     one, _, others = say(key, language).partition("|")
     return (one if number == 1 or not others else others).format(number)
 
 
 def for_scripts() -> dict[str, Any]:
-    """Both tables as the page's scripts read them."""
+    """Both tables in the form of the page's scripts, by language."""
     return {
         language: {
             "words": {key: pair[place] for key, pair in WORDS.items()},

@@ -1,4 +1,4 @@
-"""Uploaded files go when the last page that used them closes; Gradio removes the rest after an hour."""
+"""Removal of uploads when the last page that used them closes. Gradio removes the rest after an hour."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Uploads:
-    """Which session used which files. One file may be several sessions': Gradio names it by its content."""
+    """Files by session. Gradio names a file by its content, so that several sessions may share one."""
 
     def __init__(self) -> None:
         self._of: dict[str, set[str]] = defaultdict(set)

@@ -17,9 +17,12 @@ FAMILIES: dict[str, Callable[[ModelSettings], Family]] = {
 }
 
 
-def family_of(model: ModelSettings) -> Family:
-    """The recipe of a model. Raises SettingsError for a family that nobody knows, or without its tokenizer."""
+def family_of(name: str, model: ModelSettings) -> Family:
+    """The recipe of the model called so. Raises SettingsError for an unknown family, or without its tokenizer."""
     family = FAMILIES.get(model.family)
     if family is None:
-        raise SettingsError(f"family: {model.family!r} is none of {', '.join(FAMILIES)}")
-    return family(model)
+        raise SettingsError(f"models.{name}.family: {model.family!r} is none of {', '.join(FAMILIES)}")
+    try:
+        return family(model)
+    except SettingsError as error:
+        raise SettingsError(f"models.{name}.{error}") from None

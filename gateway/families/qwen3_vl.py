@@ -10,7 +10,7 @@ from gateway.domain import Blob, Content, Pair, Refused, ScoringOptions, blobs_o
 from gateway.families.base import MultimodalPrompt, Rendered, Wire
 from gateway.families.qwen3 import PromptTemplate, Qwen3
 from gateway.families.tokenizer import first_tokens, ids_of
-from gateway.media.vision import QWEN3_VL_VISION, Prepared, VisionProfile
+from gateway.media.vision import Prepared, VisionProfile
 from gateway.settings import ModelSettings
 
 # https://github.com/QwenLM/Qwen3-VL-Embedding (src/models/qwen3_vl_reranker.py): no newline before <Query>, no space
@@ -25,6 +25,29 @@ QWEN3_VL = PromptTemplate(
 # Where texts are joined in a prompt, the engine may count a token more than the pieces have apart.
 MARGIN_TOKENS = 8
 WIRES: Mapping[type, Wire] = {list: Wire.TOKEN_IDS, MultimodalPrompt: Wire.MULTIMODAL}
+_TOKEN_PIXELS = 32 * 32
+# Pictures: 4 to 1800 tokens. Frames: one a second, at most 64, of 768 tokens each and ten times that in all.
+# https://github.com/QwenLM/Qwen3-VL-Embedding/blob/main/src/models/qwen3_vl_reranker.py
+# At least four frames, of at least 4 tokens each, and the ratio: qwen-vl-utils (its address is at `scaled_size`).
+# Steps, their labels and the marks: transformers' processor of Qwen3-VL. Those around a whole video came with 5.10.
+# max_video_s is ours: it bounds the time that a request may take to decode.
+VISION = VisionProfile(
+    token_side=32,  # patches of 16 x 16 pixels, merged two by two
+    min_pixels=4 * _TOKEN_PIXELS,
+    max_pixels=1800 * _TOKEN_PIXELS,
+    max_side_ratio=200,
+    fps=1.0,
+    min_frames=4,
+    min_frame_pixels=4 * _TOKEN_PIXELS,
+    max_frame_pixels=768 * _TOKEN_PIXELS,
+    max_clip_pixels=10 * 768 * _TOKEN_PIXELS,
+    frames_per_patch=2,
+    step_label="<{:.1f} seconds>",
+    image_marks=2,
+    video_marks=2,
+    max_frames=64,
+    max_video_s=30.0,
+)
 
 
 class Qwen3Vl(Qwen3):
@@ -38,7 +61,7 @@ class Qwen3Vl(Qwen3):
 
     def __init__(self, model: ModelSettings) -> None:
         super().__init__(model)
-        self._vision = QWEN3_VL_VISION.narrowed(model)
+        self._vision = VISION.narrowed(model)
         self.multimodal: VisionProfile | None = self._vision
         added = sorted((token.content for token in self._text.get_added_tokens_decoder().values()), key=len)
         self._control = re.compile("|".join(map(re.escape, reversed(added))))

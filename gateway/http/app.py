@@ -14,8 +14,8 @@ from gateway.dialects import DIALECTS, FALLBACK, Dialect, dialect_of
 from gateway.errors import MethodNotAllowed, NotFound, RerankError
 from gateway.http import openapi
 from gateway.http.auth import Auth
-from gateway.http.base import Access, Call, Route, json_reply
-from gateway.http.rerank_api import RerankApi, http_response
+from gateway.http.base import Access, Call, Route, http_response, json_reply
+from gateway.http.rerank_api import RerankApi
 
 log = logging.getLogger("gateway")
 

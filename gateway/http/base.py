@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from gateway.dialects import Reply
 from gateway.errors import BadRequest
 from gateway.validation import field_first
 
@@ -51,6 +52,11 @@ class Route:
     gives: type | None = None
     status: int = 200
     refusals: Mapping[int, str] = field(default_factory=dict)
+
+
+def http_response(reply: Reply) -> Response:
+    """A dialect's reply on its way out."""
+    return Response(reply.body, reply.status, dict(reply.headers), media_type="application/json")
 
 
 def json_reply(answer: object, status: int = 200) -> Response:

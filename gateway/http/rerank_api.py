@@ -8,11 +8,11 @@ import msgspec
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from gateway.dialects import Dialect, Reply
+from gateway.dialects import Dialect
 from gateway.domain import Ranking
 from gateway.engines import EngineStatus
 from gateway.errors import EngineUnavailable, RerankError
-from gateway.http.base import Call, read_body, while_connected
+from gateway.http.base import Call, http_response, read_body, while_connected
 from gateway.media.loader import Media
 from gateway.models import Models
 from gateway.rerank import rerank
@@ -72,11 +72,6 @@ class RerankApi:
         stages = {"parse": parsed_s - started_s, **ranking.seconds, "total": time.perf_counter() - started_s}
         response.headers["server-timing"] = _server_timing(stages, ranking)
         return response
-
-
-def http_response(reply: Reply) -> Response:
-    """A dialect's reply on its way out."""
-    return Response(reply.body, reply.status, dict(reply.headers), media_type="application/json")
 
 
 def _server_timing(seconds: Mapping[str, float], ranking: Ranking) -> str:

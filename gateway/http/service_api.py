@@ -192,6 +192,8 @@ class ServiceApi:
         return json_reply(Loading(name, await self._status.load(name)), 202)
 
     async def clear_cache(self, call: Call) -> Response:
+        if list(call.segments[-2:]) != ["v1", "cache"]:  # a path that only happens to end so clears nothing
+            raise NotFound("no such path: DELETE /v1/cache, and see /docs")
         if self._cache is None:
             raise NotFound("there is no cache")
         try:

@@ -1,23 +1,22 @@
-"""TEMP"""
+"""Pictures and a clip with which an engine is examined before its scores are trusted."""
 
 from gateway.domain import Blob
 from gateway.media import images, videos
-from gateway.media.preprocess import _data_url
+from gateway.media.preprocess import prepared_clip, prepared_picture
 from gateway.media.vision import Prepared, VisionProfile
 
 
-def examples(_: VisionProfile) -> tuple[dict[Blob, Prepared], ...]:
-    """What an engine is examined with: two pictures that differ in color alone, a large one, and a clip.
+def examples(profile: VisionProfile) -> tuple[dict[Blob, Prepared], ...]:
+    """Two small pictures that differ in color alone, one of the largest that the model reads, and a clip.
 
-    MediaOptions that any other limits of pixels or frames than the official ones would change, and so the tokens.
+    An engine with other limits of pixels or frames than the profile's would scale them, and count other tokens.
     """
-    red, blue = (images.plain(64, 64, color) for color in ("red", "blue"))
-    large = images.plain(1600, 1152, "red")
-    clip = videos.plain(384, 384, frames=20, fps=4)
+    side = profile.token_side
+    red, blue = (images.plain(2 * side, 2 * side, color) for color in ("red", "blue"))
+    largest = profile.scaled_size(5000, 3600, min_pixels=profile.min_pixels, max_pixels=profile.max_pixels)
+    large = images.plain(*largest, "red")
+    clip = videos.plain(12 * side, 12 * side, frames=20, fps=4)
     return (
-        *(
-            {Blob("image", one.bmp): Prepared(_data_url("image/bmp", one.bmp), one.width, one.height)}
-            for one in (red, blue, large)
-        ),
-        {Blob("video", clip.avi): Prepared(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)},
+        *({Blob("image", picture.bmp): prepared_picture(picture)} for picture in (red, blue, large)),
+        {Blob("video", clip.avi): prepared_clip(clip)},
     )

@@ -1,7 +1,6 @@
 """Any picture as the model reads it: upright, RGB on white, scaled as the official recipe scales it."""
 
 import io
-import math
 import re
 import threading
 import warnings
@@ -17,6 +16,7 @@ from PIL import Image
 
 from gateway.errors import BadMedia
 from gateway.media.sniff import what
+from gateway.media.vision import MediaOptions
 
 Image.init()  # every plug-in now: `open` would look for a format's by a KeyError, from several threads
 pi_heif.register_heif_opener(thumbnails=False)
@@ -43,9 +43,6 @@ BROKEN = "the picture ({}) is cut off or broken"
 STRIPS_FROM_PIXELS = 4_000_000
 STRIPS = 16
 SHOWN_PIXELS = 480
-# Patches of 16 pixels, merged two by two: a token is a square of 32.
-PIXELS_PER_SIDE = 32
-MAX_RATIO = 200
 ORIENTATION = 0x0112
 # By EXIF orientation.
 TURNS = {
@@ -71,12 +68,12 @@ class Picture(NamedTuple):
     height: int
 
 
-def prepare(data: bytes, *, min_pixels: int, max_pixels: int) -> Picture:
+def prepare(data: bytes, options: MediaOptions) -> Picture:
     """Raises BadMedia: not a picture, cut off, too large. Takes up to some 0.7 GB for the largest it reads."""
     with _translated(data), _opened(data) as image, place_for(image.width * image.height, ALONE_FROM_PIXELS):
         image.seek(0)
         if _loads_by_rows(image):
-            return _picture(_scaled_while_loading(image, min_pixels=min_pixels, max_pixels=max_pixels))
+            return _picture(_scaled_while_loading(image, options))
         image.load()
         turn = _turn(image)
         rgb = _on_white(image)
@@ -84,8 +81,7 @@ def prepare(data: bytes, *, min_pixels: int, max_pixels: int) -> Picture:
             image.close()
         if turn is not None:
             rgb = rgb.transpose(turn)
-        size = scaled_size(*rgb.size, min_pixels=min_pixels, max_pixels=max_pixels)
-        return _picture(scaled(rgb, size))
+        return _picture(scaled(rgb, options.picture_size(*rgb.size)))
 
 
 def plain(width: int, height: int, color: str) -> Picture:
@@ -102,25 +98,6 @@ def small_jpeg(picture: bytes | Image.Image) -> bytes:
     return out.getvalue()
 
 
-def scaled_size(width: int, height: int, *, min_pixels: int, max_pixels: int) -> tuple[int, int]:
-    """Width and height as qwen-vl-utils' smart_resize gives them: multiples of 32, within the budget, about the shape.
-
-    https://github.com/QwenLM/Qwen3-VL/blob/main/qwen-vl-utils/src/qwen_vl_utils/vision_process.py
-    Raises BadMedia for a shape that it refuses.
-    """
-    if max(width, height) > MAX_RATIO * min(width, height):
-        raise BadMedia(f"{width} x {height} pixels: one side is over {MAX_RATIO} times as long as the other")
-    unit = PIXELS_PER_SIDE
-    wide, high = (max(unit, round(side / unit) * unit) for side in (width, height))
-    if wide * high > max_pixels:
-        shrink = math.sqrt(width * height / max_pixels)
-        wide, high = (max(unit, math.floor(side / shrink / unit) * unit) for side in (width, height))
-    elif wide * high < min_pixels:
-        grow = math.sqrt(min_pixels / (width * height))
-        wide, high = (math.ceil(side * grow / unit) * unit for side in (width, height))
-    return wide, high
-
-
 def scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """As qwen-vl-utils scales: PIL's bicubic. A large picture goes in strips, two at once, to the very same pixels."""
     if image.width * image.height < STRIPS_FROM_PIXELS:
@@ -135,8 +112,8 @@ def _loads_by_rows(image: Image.Image) -> bool:
     return large and (image.format, image.mode) == ("JPEG", "RGB") and _turn(image) is None
 
 
-def _scaled_while_loading(image: Image.Image, *, min_pixels: int, max_pixels: int) -> Image.Image:
-    size = scaled_size(*image.size, min_pixels=min_pixels, max_pixels=max_pixels)
+def _scaled_while_loading(image: Image.Image, options: MediaOptions) -> Image.Image:
+    size = options.picture_size(*image.size)
     with ThreadPoolExecutor(2) as threads:
         strips = _Strips(image, size, threads)
         image.fp.wanted = strips.begin  # type: ignore[attr-defined]  # it is a _File

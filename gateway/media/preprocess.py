@@ -13,7 +13,6 @@ from gateway.media.vision import Frame, MediaOptions, Prepared
 # At once; the largest pictures and videos wait for one another in their modules.
 WORKERS = 4
 KEPT_BYTES = 192 * 1024 * 1024
-MIN_PIXELS = 4 * 32 * 32
 
 
 class Preprocessor:
@@ -27,12 +26,12 @@ class Preprocessor:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def prepare(self, blob: Blob, sizes: MediaOptions) -> Prepared:
+    async def prepare(self, blob: Blob, options: MediaOptions) -> Prepared:
         """Raises BadMedia."""
-        key = (blob.digest, sizes)
+        key = (blob.digest, options)
         made = self._made.get(key)
         if made is None:
-            made = asyncio.get_running_loop().run_in_executor(self._threads, make, blob, sizes)
+            made = asyncio.get_running_loop().run_in_executor(self._threads, make, blob, options)
             self._made[key] = made
             made.add_done_callback(lambda done: self._keep(key, done))
         else:
@@ -56,18 +55,20 @@ class Preprocessor:
             self._bytes -= len(self._made.pop(oldest).result().url)
 
 
-def make(blob: Blob, sizes: MediaOptions) -> Prepared:
+def make(blob: Blob, options: MediaOptions) -> Prepared:
     """Raises BadMedia."""
     if blob.kind == "image":
-        picture = images.prepare(blob.data, min_pixels=MIN_PIXELS, max_pixels=sizes.max_pixels)
-        return Prepared(_data_url("image/bmp", picture.bmp), picture.width, picture.height)
-    clip = videos.prepare(
-        blob.data,
-        fps=sizes.fps,
-        max_frames=sizes.max_frames,
-        max_seconds=sizes.max_video_s,
-        max_pixels=sizes.max_pixels,
-    )
+        return prepared_picture(images.prepare(blob.data, options=options))
+    return prepared_clip(videos.prepare(blob.data, options=options))
+
+
+def prepared_picture(picture: images.Picture) -> Prepared:
+    """A picture in the form in which it is sent."""
+    return Prepared(_data_url("image/bmp", picture.bmp), picture.width, picture.height)
+
+
+def prepared_clip(clip: videos.Clip) -> Prepared:
+    """A clip in the form in which it is sent."""
     return Prepared(_data_url("video/avi", clip.avi), clip.width, clip.height, clip.seconds)
 
 

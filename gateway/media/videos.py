@@ -4,7 +4,7 @@ import bisect
 import io
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ from PIL import Image
 
 from gateway.errors import BadMedia
 from gateway.media import containers
-from gateway.media.images import place_for, scaled, scaled_size, small_jpeg
+from gateway.media.images import place_for, scaled, small_jpeg
 from gateway.media.sniff import what
+from gateway.media.vision import MediaOptions
 
 # Named, since a demuxer that FFmpeg would guess (a playlist) may open files and addresses that the video names.
 DEMUXERS = {"video/mp4": "mov", "video/quicktime": "mov", "video/webm": "matroska"}
@@ -35,14 +36,6 @@ SHARES = 2
 THREADS = 2
 # A video of larger frames may take 1 GB, so they come one after the other.
 ALONE_FROM_PIXELS = 4_000_000
-# The official bounds: 768 tokens a frame, ten such frames for a whole clip, and four frames where there are so many.
-# https://github.com/QwenLM/Qwen3-VL-Embedding/blob/main/src/models/qwen3_vl_reranker.py
-MAX_PIXELS_PER_FRAME = 768 * 32 * 32
-MAX_PIXELS_PER_CLIP = 10 * MAX_PIXELS_PER_FRAME
-MIN_PIXELS_PER_FRAME = 4 * 32 * 32
-MIN_FRAMES = 4
-# vLLM takes every frame of a clip only well below its own 30 frames a second.
-MAX_FPS = 15.0
 
 
 class Clip(NamedTuple):
@@ -73,23 +66,22 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """The frames shown at these ticks, scaled to at most so many pixels, before this moment of `time.monotonic`."""
+    """Ticks of the frames to decode, the size of each from its width and height, and a deadline (`time.monotonic`)."""
 
     ticks: frozenset[int]
-    max_pixels: int
+    size: Callable[[int, int], tuple[int, int]]
     deadline_s: float
 
 
-def prepare(data: bytes, *, fps: float, max_frames: int, max_seconds: float, max_pixels: int | None = None) -> Clip:
+def prepare(data: bytes, options: MediaOptions) -> Clip:
     """Raises BadMedia: not a video, cut off, too long, too large."""
     deadline_s = time.monotonic() + MAX_DECODE_S
     with _translated(data):
         _check_claims(data)
         with _opened(data) as container:
-            index = _indexed(container, max_seconds)
-        rate, ticks = _chosen(index, min(fps, MAX_FPS), max_frames)
-        limit = min(max_pixels or MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_FRAME, MAX_PIXELS_PER_CLIP // len(ticks))
-        wanted = _Wanted(frozenset(ticks), max(limit, MIN_PIXELS_PER_FRAME), deadline_s)
+            index = _indexed(container, options.profile.max_video_s)
+        rate, ticks = _chosen(index, options)
+        wanted = _Wanted(frozenset(ticks), partial(options.frame_size, frames=len(ticks)), deadline_s)
         with place_for(index.pixels, ALONE_FROM_PIXELS):
             frames = _decoded(data, wanted, SHARES if index.groups >= SHARES else 1)
             if len(frames) < len(wanted.ticks):  # an open group's first frames need the group before
@@ -189,15 +181,16 @@ def _declared_s(container: av.container.InputContainer) -> float:
     return (container.duration or 0) / av.time_base
 
 
-def _chosen(index: _Index, fps: float, max_frames: int) -> tuple[Fraction, list[int]]:
-    """The rate, and for each moment the frame then shown, by its tick. At least two: the model reads them by two."""
+def _chosen(index: _Index, options: MediaOptions) -> tuple[Fraction, list[int]]:
+    """The rate, and for each moment the tick of the frame then shown. There are enough for one step of the model."""
+    profile, fps, max_frames = options.profile, options.fps, options.max_frames
     seconds = max(index.duration_s, 1e-3)
     count = math.ceil(seconds * fps - 1e-6)
     rate = Fraction(fps).limit_denominator(1000)
-    enough = max(2, min(MIN_FRAMES, len(index.shown), max_frames))
+    enough = max(profile.frames_per_patch, min(profile.min_frames, len(index.shown), max_frames))
     if not enough <= count <= max_frames:
         count = min(max(count, enough), max_frames)
-        rate = min(Fraction(count / seconds).limit_denominator(1000), Fraction(MAX_FPS))
+        rate = min(Fraction(count / seconds).limit_denominator(1000), Fraction(profile.max_fps))
     start = index.shown[0]
     moments = [start + place / rate / index.tick_s for place in range(count)]
     return rate, [
@@ -236,7 +229,7 @@ def _share(
                     context.skip_frame = "DEFAULT" if everything or packet.pts in wanted.ticks else "NONREF"
                 for frame in context.decode(packet):
                     if (tick := frame.pts) is not None and tick in left:
-                        found[tick] = _made(frame, wanted.max_pixels)
+                        found[tick] = _made(frame, wanted.size)
                         left.discard(tick)
                 if not left:
                     break
@@ -257,7 +250,7 @@ def _groups(container: av.container.InputContainer, *, everything: bool) -> Iter
         yield group
 
 
-def _made(frame: av.VideoFrame, max_pixels: int) -> Image.Image:
+def _made(frame: av.VideoFrame, size: Callable[[int, int], tuple[int, int]]) -> Image.Image:
     """Upright, and scaled."""
     if frame.width * frame.height > MAX_FRAME_PIXELS:
         raise BadMedia(f"frames of {frame.width} x {frame.height} pixels are too large")
@@ -266,7 +259,7 @@ def _made(frame: av.VideoFrame, max_pixels: int) -> Image.Image:
     image = Image.frombuffer("RGB", (frame.width, frame.height), plane, "raw", "RGB", plane.line_size, 1)
     if frame.rotation:
         image = image.rotate(frame.rotation, expand=True)
-    return scaled(image, scaled_size(*image.size, min_pixels=MIN_PIXELS_PER_FRAME, max_pixels=max_pixels))
+    return scaled(image, size(*image.size))
 
 
 def _written(images: Sequence[Image.Image], rate: Fraction) -> bytes:

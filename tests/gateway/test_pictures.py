@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps, features
 
+from gateway.domain import ScoringOptions
 from gateway.errors import BadMedia
+from gateway.families.qwen3_vl import VISION
 from gateway.media import images
 from tests.gateway.made import heic, png
 
-BUDGET = {"min_pixels": 4096, "max_pixels": 1800 * 32 * 32}
 SIDE = 64
 Color = tuple[int, int, int]
 R, G, B, Y = (224, 32, 32), (32, 200, 32), (32, 32, 224), (220, 220, 40)
@@ -35,8 +36,8 @@ def written(image: Image.Image, kind: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def read(data: bytes, **budget: int) -> Image.Image:
-    picture = images.prepare(data, **(BUDGET | budget))
+def read(data: bytes) -> Image.Image:
+    picture = images.prepare(data, VISION.options(ScoringOptions()))
     image = Image.open(io.BytesIO(picture.bmp), formats=["BMP"])
     assert (image.mode, image.size) == ("RGB", (picture.width, picture.height))
     return image
@@ -192,7 +193,7 @@ SIZES = [
     [(budget, size, wanted) for budget, sizes in SIZES for size, wanted in sizes.items()],
 )
 def test_sizes_are_the_official_ones(max_pixels: int, size: tuple[int, int], wanted: tuple[int, int]) -> None:
-    assert images.scaled_size(*size, min_pixels=4096, max_pixels=max_pixels) == wanted
+    assert VISION.options(ScoringOptions(max_pixels=max_pixels)).picture_size(*size) == wanted
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (640, 480), (300, 2000), (2000, 3001), (3001, 2000)])

@@ -10,11 +10,12 @@ from tokenizers import Tokenizer
 
 from gateway.domain import Pair, ScoringOptions, text_of
 from gateway.families.cross_encoder import CutText
-from gateway.families.qwen3 import PREFIX as PREFIX_TEXT
-from gateway.families.qwen3 import QWEN3, Qwen3
+from gateway.families.qwen3 import Qwen3
 from gateway.settings import ModelSettings
 from tests.gateway.asking import QUERY, indices, message_of, scores
 from tests.gateway.conftest import Serve
+from tests.gateway.official import PREFIX as PREFIX_TEXT
+from tests.gateway.official import QWEN3
 from tests.gateway.tokenizer import ADDED, SPECIAL, qwen_like, save
 from tests.stub_engine import StubEngine
 

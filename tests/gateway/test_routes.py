@@ -128,6 +128,14 @@ async def test_openapi_lists_every_field_and_leads_nowhere_empty(client: httpx.A
         assert reference.removeprefix("#/components/schemas/") in schemas
 
 
+@pytest.mark.parametrize("path", ["/cache", "/no/such/prefix/cache", "/v2/cache"])
+async def test_the_cache_is_cleared_at_its_own_path_alone(client: httpx.AsyncClient, path: str) -> None:
+    await client.post("/v2/rerank", json=ASK)
+    assert (await client.delete(path)).status_code == 404
+    assert (await client.post("/v2/rerank", json=ASK)).json()["meta"]["cached_pairs"] == len(ASK["documents"])
+    assert (await client.delete("/behind/a/proxy/v1/cache")).status_code == 200
+
+
 async def test_openapi_describes_only_paths_that_are_there(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     for path, methods in document["paths"].items():

@@ -2,18 +2,25 @@
 
 import io
 import struct
+from dataclasses import replace
 from typing import Any
 
 import av
 import pytest
 from PIL import Image
 
+from gateway.domain import ScoringOptions
 from gateway.errors import BadMedia
+from gateway.families.qwen3_vl import VISION
 from gateway.media import videos
 from tests.gateway.made import BITS, RATE, SIDE, film
 from tests.gateway.test_pictures import B, G, R, Y, corners, near, quarters
 
-READ: dict[str, Any] = {"fps": 1.0, "max_frames": 64, "max_seconds": 30.0}
+
+def prepared(data: bytes, *, max_video_s: float = 30.0, **asked: Any) -> videos.Clip:
+    """The clip that the model sees, by the official rules unless asked for otherwise."""
+    profile = replace(VISION, max_video_s=max_video_s)
+    return videos.prepare(data, profile.options(ScoringOptions(**asked)))
 
 
 def number_of(image: Image.Image) -> int:
@@ -32,7 +39,7 @@ def frames(clip: videos.Clip) -> list[Image.Image]:
 
 def seen(data: bytes, **how: Any) -> tuple[list[int], list[float]]:
     """The numbers of the frames that the model sees, and the second of each."""
-    clip = videos.prepare(data, **{**READ, **how})
+    clip = prepared(data, **how)
     return [number_of(image) for image in frames(clip)], [round(second, 3) for second in clip.seconds]
 
 
@@ -117,7 +124,7 @@ def turned(data: bytes, matrix: tuple[int, int, int, int]) -> bytes:
 @pytest.mark.parametrize("turn", MATRICES)
 def test_a_video_is_held_as_its_header_says(turn: str) -> None:
     matrix, wanted = MATRICES[turn]
-    clip = videos.prepare(turned(film([quarters()] * 12), matrix), **READ)
+    clip = prepared(turned(film([quarters()] * 12), matrix))
     assert (clip.width, clip.height) == ((SIDE, 96) if "quarter" in turn else (96, SIDE))
     for image in frames(clip):
         assert near(corners(image), wanted, 12)
@@ -129,14 +136,14 @@ def test_pixels_are_those_of_the_official_recipe() -> None:
     data = film(noise)
     with av.open(io.BytesIO(data), "r") as container:
         decoded = [frame.to_image() for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]
-    found = frames(videos.prepare(data, fps=5, max_frames=64, max_seconds=30))
+    found = frames(prepared(data, fps=5))
     assert [image.tobytes() for image in found] == [one.resize((288, 192)).tobytes() for one in decoded[::2]]
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(4, (1152, 640)), (12, (1056, 576)), (30, (672, 384))])
 def test_all_frames_together_stay_within_the_official_budget(count: int, wanted: tuple[int, int]) -> None:
     """smart_resize of 1280 x 720 to 768 tokens, and to the share of a frame in 7680."""
-    clip = videos.prepare(film([Image.new("RGB", (1280, 720))] * count, rate=1), **READ)
+    clip = prepared(film([Image.new("RGB", (1280, 720))] * count, rate=1))
     assert (len(clip.seconds), clip.width, clip.height) == (count, *wanted)
 
 
@@ -156,7 +163,7 @@ def test_a_video_that_is_cut_off_is_refused_wherever_it_ends(kind: str) -> None:
     assert seen(whole)[0] == [0, 10, 20, 30]
     for end in (*(int(len(whole) * share) for share in (0.02, 0.2, 0.5, 0.8, 0.95)), len(whole) - 1):
         with pytest.raises(BadMedia, match=r"cut off|^not a video \(got unknown data\)$|no frames"):
-            videos.prepare(whole[:end], **READ)
+            prepared(whole[:end])
 
 
 def test_a_recording_that_does_not_say_its_length_is_read() -> None:
@@ -169,9 +176,9 @@ def test_what_lasts_too_long_is_refused_with_both_lengths() -> None:
     assert len(seen(film(60, rate=2))[0]) == 30
     for data in (film(63, rate=2), film(63, rate=2, kind="webm", codec="libvpx-vp9")):
         with pytest.raises(BadMedia, match=r"^lasts 31\.5 s: at most 30 s are read$"):
-            videos.prepare(data, **READ)
+            prepared(data)
     with pytest.raises(BadMedia, match=r"^lasts 4\.0 s: at most 2\.5 s are read$"):
-        videos.prepare(film(), **(READ | {"max_seconds": 2.5}))
+        prepared(film(), max_video_s=2.5)
 
 
 def claiming(data: bytes, size: tuple[int, int], *, instead_of: tuple[int, int]) -> bytes:
@@ -213,12 +220,12 @@ BOMBS = {
 def test_what_would_take_more_than_a_video_does_is_refused(bomb: str) -> None:
     data, reason = BOMBS[bomb]
     with pytest.raises(BadMedia, match=reason):
-        videos.prepare(data, **READ)
+        prepared(data)
 
 
 def test_more_frames_a_second_than_any_camera_takes_are_refused() -> None:
     with pytest.raises(BadMedia, match=r"^over 240 frames a second$"):
-        videos.prepare(film(400, rate=300), **(READ | {"max_seconds": 1.5}))
+        prepared(film(400, rate=300), max_video_s=1.5)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +242,7 @@ def test_more_frames_a_second_than_any_camera_takes_are_refused() -> None:
 )
 def test_what_holds_no_video_that_is_read_says_what_it_is(data: bytes, reason: str) -> None:
     with pytest.raises(BadMedia, match=reason):
-        videos.prepare(data, **READ)
+        prepared(data)
 
 
 def test_sound_beside_a_video_is_no_matter() -> None:

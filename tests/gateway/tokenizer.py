@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from gateway.families.qwen3 import PREFIX, QWEN3
+from tests.gateway.official import PREFIX, QWEN3
 
 # Source: tokenizer.json and tokenizer_config.json of Qwen/Qwen3-Reranker-0.6B; ADDED has "special": false there.
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"]

@@ -1,7 +1,7 @@
-"""Makes calls with whatever generation of Cohere's SDK runs it: a list of calls on stdin, what came back on stdout.
+"""Calls of Cohere's SDK, in the generation that is installed: a list of calls on stdin, a list of results on stdout.
 
 A call: {"client": "ClientV2", "base_url": ..., "key": ..., "method": "models.list", "arguments": {...}}.
-What came back: {"answer": ...} or {"error": the exception's class, "status": ..., "body": ...}.
+A result: {"answer": ...} or {"error": the exception's class, "status": ..., "body": ...}.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ Ask = Callable[[list[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]
 
 @pytest.fixture(params=[sys.executable, str(SDK5.executable("python"))], ids=["newest", SDK5.package])
 def ask(request: pytest.FixtureRequest) -> Ask:
-    """Has the SDK make these calls (tests/sdk/ask.py says how they look); gives what came back, in order."""
+    """Have the SDK make these calls. Returns the results in order. tests/sdk/ask.py describes both."""
     if request.param == str(SDK5.executable("python")) and not SDK5.is_provisioned:
         pytest.skip(WHY_SKIPPED)
 

@@ -1,4 +1,4 @@
-"""Code written for Cohere works when one line, its base URL, names the gateway instead."""
+"""Code for Cohere works with the gateway after a change of one line, its base URL."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One Chromium for all tests, a context for each, and the studio in front of real gateways."""
+"""Fixtures of the browser's tests: one Chromium, a context for each test, and studios in front of real gateways."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.launch.processes_alive import wait_for
-from tests.ui.servers import DEADLINE_S, Bench, Beside, Line, answers, program, studio
+from tests.ui.servers import DEADLINE_S, BackgroundLoop, Bench, TcpProxy, answers, program, studio
 from tests.ui.visit import TIMEOUT_MS, Visit
 
-# The zygote has been seen to spin in the kernel where several Chromiums start; the rest keeps it from the network.
+# Without --no-zygote Chromium has hung in the kernel. The other switches keep it from the network.
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--no-zygote", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
@@ -39,39 +39,39 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def beside() -> Iterator[Beside]:
-    loop = Beside()
+def background() -> Iterator[BackgroundLoop]:
+    loop = BackgroundLoop()
     yield loop
     loop.close()
 
 
 @pytest.fixture(scope="session")
-def line(beside: Beside) -> Iterator[Line]:
-    line = Line()
-    beside(line.start())
-    yield line
-    beside(line.stop())
+def proxy(background: BackgroundLoop) -> Iterator[TcpProxy]:
+    proxy = TcpProxy()
+    background(proxy.start())
+    yield proxy
+    background(proxy.stop())
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory, line: Line) -> Iterator[tuple[str, str]]:
-    """The URLs of what `rerank up` shows, and of a studio on the line."""
+def programs(tmp_path_factory: pytest.TempPathFactory, proxy: TcpProxy) -> Iterator[tuple[str, str]]:
+    """URLs of the studio that `rerank up` starts, and of a studio in front of the proxy."""
     folder = tmp_path_factory.mktemp("programs")
     ports = {"RERANK_PORT": "0", "RERANK_UI_PORT": "0"}
-    with program(folder, "launch", "up", "all-MiniLM-L6-v2", **ports) as up, studio(folder, line.url) as on_line:
-        wait_for(lambda: answers(on_line), "the studio on the line", DEADLINE_S)
-        yield up.said(r"in a browser: (http://\S+?)/?\n"), on_line
+    with program(folder, "launch", "up", "all-MiniLM-L6-v2", **ports) as up, studio(folder, proxy.url) as on_proxy:
+        wait_for(lambda: answers(on_proxy), "the studio in front of the proxy", DEADLINE_S)
+        yield up.said(r"in a browser: (http://\S+?)/?\n"), on_proxy
 
 
 @pytest.fixture(scope="session")
 def address(programs: tuple[str, str]) -> str:
-    """Of the studio in front of the real gateway and the embedded engine."""
+    """URL of the studio in front of the real gateway and the embedded engine."""
     return programs[0]
 
 
 @pytest.fixture
 def open_page(chromium: Browser) -> Iterator[Open]:
-    """`open_page(url, width=390)`: a page in a context of its own, which must have kept to itself at the end."""
+    """`open_page(url, width=390)` opens a page in a new context. At the end no page may have asked another server."""
     visits: list[Visit] = []
 
     def open_at(url: str, **options: Any) -> Visit:
@@ -91,8 +91,8 @@ def visit(open_page: Open, address: str) -> Visit:
 
 
 @pytest.fixture
-def bench(beside: Beside, line: Line, programs: tuple[str, str], tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(beside, line, tmp_path)
+def bench(background: BackgroundLoop, proxy: TcpProxy, programs: tuple[str, str], tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(background, proxy, tmp_path)
     bench.serve()
     yield bench
     bench.close()
@@ -100,5 +100,5 @@ def bench(beside: Beside, line: Line, programs: tuple[str, str], tmp_path: Path)
 
 @pytest.fixture
 def stubbed(open_page: Open, bench: Bench, programs: tuple[str, str]) -> Stubbed:
-    """`stubbed()`: the page in front of the bench's gateway."""
+    """`stubbed()` opens the page in front of the bench's gateway."""
     return lambda **options: open_page(programs[1], **options)

@@ -1,4 +1,4 @@
-"""What the browser's tests run against: real programs in their own process groups, and servers beside the tests."""
+"""Servers of the browser's tests: real programs in their own process groups, and others in a background loop."""
 
 import asyncio
 import contextlib
@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 
 class Program:
-    """`python -m ...` from its start to the end of the block, with what it said."""
+    """A running `python -m ...`, and its output."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: Path) -> None:
         self._process, self._output = process, output
 
     def said(self, pattern: str) -> str:
-        """The first group of a pattern that it prints sooner or later."""
+        """First group of a pattern, as soon as the output has it."""
 
         def found() -> re.Match[str] | None:
             assert self._process.poll() is None, self._output.read_text()
@@ -50,7 +50,7 @@ class Program:
 
 @contextlib.contextmanager
 def program(folder: Path, *words: str, **environment: str) -> Iterator[Program]:
-    """Everything it writes is in `folder`; everything it starts ends with it."""
+    """Run `python -m` until the block ends. It writes to `folder` only, and its children end with it."""
     output = folder / f"{words[0]}-{free_port()}.log"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RERANK_", "GRADIO_"))}
     own = {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -77,7 +77,7 @@ def program(folder: Path, *words: str, **environment: str) -> Iterator[Program]:
 
 @contextlib.contextmanager
 def studio(folder: Path, gateway: str, *words: str) -> Iterator[str]:
-    """The URL of a studio in front of that gateway; it may answer a little later."""
+    """URL of a studio in front of that gateway. It may not answer at once."""
     port = free_port()
     with program(folder, "ui", "--gateway", gateway, "--api-key", "right-key", "--port", str(port), *words):
         yield f"http://127.0.0.1:{port}"
@@ -89,12 +89,12 @@ def answers(url: str) -> bool:
     return False
 
 
-class Beside:
-    """An event loop in a thread: Playwright has this one."""
+class BackgroundLoop:
+    """An event loop in a thread of its own. Playwright uses the tests' thread."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="beside", daemon=True)
+        self._thread = threading.Thread(target=self.loop.run_forever, name="background", daemon=True)
         self._thread.start()
 
     def __call__(self, work: Coroutine[Any, Any, T]) -> T:
@@ -106,8 +106,8 @@ class Beside:
         self.loop.close()
 
 
-class Line:
-    """A port that leads to another one, and may be led elsewhere: what is connected by then is cut off."""
+class TcpProxy:
+    """A TCP proxy with a changeable target. A change of target breaks the open connections."""
 
     def __init__(self) -> None:
         self._to: int | None = None
@@ -132,7 +132,7 @@ class Line:
         with contextlib.suppress(OSError):
             if self._to is not None:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
-                # Whichever side ends, the other is told.
+                # The end of one side ends the other.
                 await asyncio.gather(self._pass_on(reader, far_writer), self._pass_on(far_reader, writer))
         writer.transport.abort()
 
@@ -150,7 +150,7 @@ class Line:
 
 
 class Turnstile(asyncio.Event):
-    """As the gate of a stub engine: lets the first calls through, and the others when it is set."""
+    """Gate of a stub engine that lets the first calls through at once, and the others when it is set."""
 
     def __init__(self, free: int) -> None:
         super().__init__()
@@ -162,16 +162,16 @@ class Turnstile(asyncio.Event):
 
 
 class Bench:
-    """A stub engine that reads texts, pictures and videos, and in front of it whichever gateway a test asks for."""
+    """A stub engine for texts, pictures and videos, and the gateways that a test puts in front of it."""
 
-    def __init__(self, beside: Beside, line: Line, folder: Path) -> None:
-        self._beside, self._line, self._folder = beside, line, folder
+    def __init__(self, background: BackgroundLoop, proxy: TcpProxy, folder: Path) -> None:
+        self._loop, self._proxy, self._folder = background, proxy, folder
         self._servers: list[LocalServer] = []
-        self.engine = beside(self._engine())
+        self.engine = background(self._engine())
         self.gateway = ""
 
     def serve(self, *families: str, **settings: Any) -> None:
-        """A gateway with a model of each family; the first is the default."""
+        """Serve a gateway with a model of each family. The first is the default."""
         models = {
             f"stub-{family}": {"family": family, "engine": self.engine.url, "tokenizer": str(self._folder)}
             for family in families or ("cross-encoder",)
@@ -182,37 +182,37 @@ class Bench:
         self.lead(server.url)
 
     def start(self, server: LocalServer) -> None:
-        self._beside(server.start())
+        self._loop(server.start())
         self._servers.append(server)
 
     def lead(self, url: str | None) -> None:
-        """Has the studio talk to what is there, or to nobody."""
-        self._beside(self._line.lead(int(url.rpartition(":")[2]) if url else None))
+        """Connect the studio to this server, or to none."""
+        self._loop(self._proxy.lead(int(url.rpartition(":")[2]) if url else None))
 
     def mend(self) -> None:
-        """All is well again, at the same addresses."""
+        """Repair the engine and the gateway. Their addresses stay."""
         self.engine.instead, self.engine.distort = lambda: None, list
-        self._beside(self.engine.stop())
-        self._beside(self.engine.start())
+        self._loop(self.engine.stop())
+        self._loop(self.engine.start())
         self.serve()
 
     def stop_engine(self) -> None:
-        self._beside(self.engine.stop())
+        self._loop(self.engine.stop())
 
     def asked_elsewhere(self) -> None:
-        """Somebody else's request for one text, to the end."""
+        """Send another client's request for one text, and wait for its answer."""
         ask = {"query": "another", "documents": ["text"]}
         httpx.post(f"{self.gateway}/v2/rerank", json=ask, timeout=30, trust_env=False).raise_for_status()
 
     def hold(self, after: int = 0) -> None:
-        """Lets the engine answer so many calls, and no more until `release`."""
+        """Let the engine answer so many calls, and no further ones until `release`."""
         self.engine.gate = Turnstile(after)
 
     def release(self) -> None:
-        self._beside.loop.call_soon_threadsafe(self.engine.gate.set)
+        self._loop.loop.call_soon_threadsafe(self.engine.gate.set)
 
     def in_flight(self) -> int:
-        """How many requests the gateway works on."""
+        """Count of requests in progress at the gateway."""
         text = httpx.get(f"{self.gateway}/metrics", timeout=10, trust_env=False).text
         found = re.search(r"^rerank_requests_in_flight (\d+)", text, re.MULTILINE)
         assert found, text
@@ -222,8 +222,8 @@ class Bench:
         self.release()
         self.lead(None)
         for server in reversed(self._servers):
-            self._beside(server.stop())
-        self._beside(self.engine.stop())
+            self._loop(server.stop())
+        self._loop(self.engine.stop())
 
     async def _engine(self) -> StubEngine:
         engine = StubEngine(qwen_like())

@@ -1,4 +1,4 @@
-"""What goes wrong is said where one looks, with what to do; the previous results stay below it."""
+"""An error is shown above the results with advice, and the previous results stay below it."""
 
 from playwright.sync_api import expect
 

@@ -1,4 +1,4 @@
-"""What leaves the page is what it shows: files, links, and code that runs."""
+"""Exports, links and code snippets hold exactly the contents of the page."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ FORMULA = "=1+1"
 
 
 def shown(rows: list[dict[str, Any]]) -> tuple[list[str], list[float]]:
-    """An export's rows as the page has them."""
+    """Contents and scores of an export's rows, in the form of the page."""
     return [row["content"] for row in rows], [round(float(row["relevance_score"]), 3) for row in rows]
 
 

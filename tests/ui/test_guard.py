@@ -1,4 +1,4 @@
-"""The studio as a stranger on the network meets it, without a browser: what it refuses, and what it leaves behind."""
+"""Security of the studio, tested without a browser: refused requests, and files left behind."""
 
 import http.server
 import threading
@@ -17,7 +17,7 @@ NOBODY = "http://127.0.0.1:9"
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A studio before a gateway that is not there."""
+    """URL of a studio whose gateway does not exist."""
     with studio(tmp_path_factory.mktemp("guard"), NOBODY, "--name", "studio.example") as url:
         wait_for(lambda: answers(url), "the studio", 60)
         yield url

@@ -1,4 +1,4 @@
-"""English and Chinese: every word of the page, and nothing that was typed."""
+"""The choice of English or Chinese changes every word of the page, and nothing that was typed."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.ui.visit import QUERY, TEXTS, Visit
 from ui.texts import FAULTS, WORDS
 
 TABS = ("tab_rerank", "tab_products", "tab_compare", "tab_code")
-# Names, units, and what was typed or printed for machines.
+# Names, units, typed text and commands.
 LATIN = re.compile(r"[A-Za-z]{2,}")
 NAMES = {"Rerank", "Studio", "all", "MiniLM", "EN", "RAM", "GB", "JSON", "CSV", "ms", "mp", "bm", "BM", "Language"}
 
@@ -57,5 +57,5 @@ def test_a_chinese_browser_finds_the_page_in_chinese_and_no_english_on_it(open_p
 
 
 def english(visit: Visit) -> set[str]:
-    """Words in Latin letters that are no names."""
+    """Words in Latin letters, without names and units."""
     return set(LATIN.findall(visit.page.locator("main").inner_text())) - NAMES

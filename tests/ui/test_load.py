@@ -1,4 +1,4 @@
-"""Load model, and the pills that tell how the engine does."""
+"""The Load model button, and the pills with the engine's state."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The page on a phone and in the dark, and what axe-core finds on it."""
+"""The page on a phone and in dark mode, and its accessibility by axe-core."""
 
 import re
 from typing import Any
@@ -11,13 +11,13 @@ from tests.ui.conftest import Open
 from tests.ui.visit import Visit
 
 PHONE = {"width": 390, "has_touch": True}
-# Serious findings that are Gradio's own, by axe's rule and what the node's HTML holds.
+# Serious findings in Gradio's own components, by axe's rule and a part of the node's HTML.
 GRADIOS = {
     # A gallery's button to upload more holds another one.
     "nested-interactive": 'aria-label="Click to Upload"',
     # The colours of gr.Code on a light ground, all in spans with CodeMirror's classes.
     "color-contrast": '<span class="ͼ',
-    # Its lines, where they are wider than a phone.
+    # Lines of gr.Code that are wider than a phone.
     "scrollable-region-focusable": 'class="cm-scroller"',
 }
 
@@ -51,7 +51,7 @@ def test_axe_finds_nothing_serious_of_ours_on_any_tab(look: dict[str, Any], open
 
 
 def looked_at(visit: Visit) -> None:
-    # A button that has just been freed is on its way from pale to dark.
+    # A button that was just enabled still fades from pale to dark.
     visit.page.evaluate("document.getAnimations().forEach((one) => one.playState === 'running' && one.cancel())")
     found = [
         f"{finding['id']}: {node['html'][:300]} {node['failureSummary'][:300]}"
@@ -108,6 +108,6 @@ def test_the_page_is_as_dark_as_the_browser_asks(scheme: str, open_page: Open, a
 
 
 def brightness(color: str) -> float:
-    """Of an rgb(...), 0 to 255."""
+    """Brightness of an rgb(...) colour, 0 to 255."""
     numbers = [float(part) for part in color.partition("(")[2].rstrip(")").split(",")[:3]]
     return sum(numbers) / 3

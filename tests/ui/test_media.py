@@ -53,7 +53,7 @@ def thumbnails(visit: Visit) -> Locator:
 
 @pytest.fixture
 def seeing(stubbed: Stubbed, bench: Bench) -> Visit:
-    """The page in front of an engine that sees."""
+    """The page in front of a multimodal engine."""
     bench.serve("qwen3-vl-reranker")
     return stubbed()
 
@@ -97,7 +97,7 @@ def test_a_pasted_picture_is_a_query_and_one_from_the_clipboard_a_candidate(
     expect(thumbnails(seeing)).to_have_count(3)
     seeing.button("Rerank").click()
     seeing.done(3)
-    # The picture that was asked with is a red one, and so is the last of the candidates.
+    # The query is a red picture, and so is the last candidate.
     assert seeing.scores()[0] == 1
     expect(seeing.items.first.locator(".moved")).to_have_text("▲ 2")
 
@@ -181,5 +181,5 @@ def test_without_an_engine_that_sees_the_page_says_which_to_start_and_ranks_the_
     expect(visit.alert).to_contain_text("rerank up Qwen3-VL-Reranker-2B")
     assert visit.words()[0] == TEXTS[2]
     assert len(visit.scores()) == 3
-    # They are no previous ones.
+    # The results are new: no note calls them the previous ones.
     expect(visit.results.locator(".notes")).to_be_empty()

@@ -1,4 +1,4 @@
-"""Ranking on the page, with the real gateway and the embedded engine: every text stays text, every row opens."""
+"""Ranking on the page, with the real gateway and the embedded engine."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def test_ctrl_enter_ranks_and_the_list_is_walked_with_arrows_j_and_k(visit: Visi
 
 
 def test_the_whole_page_can_be_used_without_a_mouse(visit: Visit) -> None:
-    """Tab alone comes by everything that acts, and what it comes by acts."""
+    """The Tab key reaches every control, and each control works by the keyboard."""
     keyboard = visit.page.keyboard
 
     def tab_to(selector: str, key: str = "Tab") -> None:
@@ -110,7 +110,7 @@ def test_the_whole_page_can_be_used_without_a_mouse(visit: Visit) -> None:
 
 
 def test_what_looks_like_code_is_shown_as_text(visit: Visit) -> None:
-    """That nothing runs, `visit` looks at itself: no dialog, no error, no request elsewhere."""
+    """`visit` fails by itself if the code runs: at a dialog, an error or a request elsewhere."""
     visit.run("${alert(1)} <img src=x onerror=alert(1)>", HOSTILE)
     assert sorted(visit.words()) == sorted(HOSTILE)
     for row in visit.items.all():

@@ -11,7 +11,7 @@ MANY = [f"red car {place}" for place in range(240)]
 
 
 def begun(stubbed: Stubbed, bench: Bench) -> Visit:
-    """A run of which a first part is there, and the others hang at the engine."""
+    """A run with its first parts scored, and the others waiting at the engine."""
     bench.hold(after=2)
     visit = stubbed()
     visit.ask("red car", MANY)
@@ -23,7 +23,7 @@ def begun(stubbed: Stubbed, bench: Bench) -> Visit:
 
 
 def ended(bench: Bench) -> None:
-    """The gateway works on nothing, and asks the engine nothing more when that could answer again."""
+    """Assert that the gateway is idle, and sends the engine nothing more of the run once that answers again."""
     wait_for(lambda: bench.in_flight() == 0, "the gateway saw the disconnect")
     before = len(bench.engine.prompts)
     assert before < len(MANY)

@@ -1,4 +1,4 @@
-"""A visitor with a browser: what a person does on the page, and what they see."""
+"""A visitor with a browser: actions of a person on the page, and the contents that they see."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ OPENED = "() => window.isFailing || document.querySelector('#engine input')?.val
 
 
 class Visit:
-    """One page in a context of its own. `faults`: what a page must never do."""
+    """One page in a context of its own. `faults` lists its dialogs, errors and requests to other servers."""
 
     def __init__(
         self, browser: Browser, url: str, *, width: int = 1440, fragment: str = "", ready: bool = True, **options: Any
@@ -46,9 +46,9 @@ class Visit:
         self.results = self.page.locator("#results")
 
     def _open(self, address: str) -> None:
-        """Until the page has its engines, since what it asks for at first must not overtake what is typed.
+        """Open the page and wait for its engines, so that its first requests do not overwrite what a test types.
 
-        Chromium drops whatever it loads when an interface of this machine comes or goes: then once more.
+        Chromium drops all loads when a network interface of this machine comes or goes. The page is then opened again.
         """
         is_cut = list[str]()
         self.context.add_init_script(FAILING)
@@ -98,11 +98,11 @@ class Visit:
         return self.page.get_by_role("button", name=name, exact=True)
 
     def look_again(self) -> None:
-        """As somebody who comes back to the page, which else asks every 5 s how the engine does."""
+        """Have the page poll the engine's state now, as on a return to its tab. Otherwise it polls every 5 s."""
         self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
     def tab(self, name: str) -> None:
-        """Goes to a tab, which a narrow page has behind three dots."""
+        """Go to a tab. A narrow page has some of them in a menu behind three dots."""
         tab = self.page.get_by_role("tab", name=name, exact=True)
         if not tab.is_visible():
             self.button("More tabs").click()
@@ -114,7 +114,7 @@ class Visit:
         self.texts.fill("\n".join(texts))
 
     def run(self, query: str = QUERY, texts: Sequence[str] = TEXTS) -> None:
-        """Ranks these, to the end."""
+        """Rank these, and wait for the end of the run."""
         self.ask(query, texts)
         self.button("Rerank").click()
         self.done(len(texts))
@@ -135,7 +135,7 @@ class Visit:
         return (folder / kind).read_bytes().decode("utf-8-sig")
 
     def words(self) -> list[str]:
-        """The rows' texts, best first."""
+        """Texts of the rows, best first."""
         return self.results.locator("li.item .words").all_text_contents()
 
     def scores(self) -> list[float]:

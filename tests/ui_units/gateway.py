@@ -1,4 +1,4 @@
-"""A real HTTP server that gives every request of the studio's client the answer of the moment."""
+"""A real HTTP server that gives every request the same answer, which a test can change."""
 
 import json
 import threading
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Answer(NamedTuple):
-    """`body` is sent as JSON, but a string as it is."""
+    """An HTTP answer. A `body` that is a string is sent as HTML, any other as JSON."""
 
     status: int
     body: object
 
 
 class AnsweringServer:
-    """Serves on a free loopback port until `close`."""
+    """A server on a free loopback port. It runs until `close`."""
 
     def __init__(self) -> None:
         self.answer = Answer(200, {})
@@ -46,6 +46,6 @@ class AnsweringServer:
             do_GET = do_POST  # noqa: N815 - the name that the server looks for
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the overridden one
-                """Keeps stderr for failures."""
+                """Log nothing, so that stderr shows failures only."""
 
         return Request

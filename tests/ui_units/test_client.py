@@ -1,4 +1,4 @@
-"""The studio tells a gateway's errors by their code, and any other server's by their status."""
+"""The studio explains a gateway's errors by their code, and other servers' errors by their status."""
 
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -56,7 +56,7 @@ CODES = [
     (503, "engine_unavailable", "no_engine"),
     (504, "engine_timeout", "timeout"),
 ]
-# Status without a code: what a proxy or another server answers.
+# Status without a code, as a proxy or another server answers.
 STATUSES = [
     (400, "refused"),
     (401, "unauthorized"),
@@ -111,7 +111,7 @@ async def test_an_error_is_told_by_its_code_with_the_gateways_own_words(
     for call in CALLS:
         fault = await met(call, client)
         assert (fault.key, fault.detail) == (key, "invalid request: said by the gateway")
-        # Nothing but a model that is not loaded can be mended by loading it.
+        # Loading helps only a model that is not loaded.
         assert fault.load == (key == "not_loaded")
 
 
@@ -167,13 +167,14 @@ async def test_a_model_that_reads_text_only_is_told_above_the_list(server: Answe
     board = picture("a query of words")
     async for _ in live(Client(server.url, None), board):
         pass
-    assert board.fault and (board.fault.key, board.fault.detail) == ("no_vision", "reads text only")
+    assert board.fault
+    assert (board.fault.key, board.fault.detail) == ("no_vision", "reads text only")
 
 
 @pytest.mark.parametrize(
     ("message", "detail"),
     [
-        # A row of the list needs no field's name; above the list a query does.
+        # A row shows the reason alone. Above the list the field tells that the query is meant.
         ("invalid request: documents[0].image: not a picture", "not a picture"),
         ("documents[0].image[1]: not a picture: of a query", "not a picture: of a query"),
         ("invalid request: query.image: not a picture", "invalid request: query.image: not a picture"),

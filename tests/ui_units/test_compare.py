@@ -1,4 +1,4 @@
-"""BM25 beside the engine: shared words, places, and how each text moves."""
+"""BM25 beside the engine: shared words, places, and the moves between the lists."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The examples are whole: every file is there, small, readable, and what `draw` draws."""
+"""The examples are complete: every file exists, is small and readable, and equals the drawing of `draw`."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_a_picture_is_the_one_that_is_drawn(name: str) -> None:
     with Image.open(path(name)) as kept:
         drawn = draw.PICTURES[name]()
         assert (kept.format, kept.mode, kept.size) == ("JPEG", "RGB", drawn.size)
-        # JPEG changes pixels a little, another picture a lot.
+        # JPEG changes pixels a little. Another picture would differ a lot.
         assert max(ImageStat.Stat(ImageChops.difference(kept, drawn)).mean) < 6
 
 
@@ -36,7 +36,8 @@ def test_the_video_is_five_seconds_of_h264_that_plays_before_it_has_all_come(tmp
             stream = video.streams.video[0]
             assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
             assert (stream.width, stream.height, stream.frames) == (*draw.FILM, draw.SECONDS * draw.FRAMES_PER_S)
-            assert stream.duration is not None and stream.time_base is not None
+            assert stream.duration is not None
+            assert stream.time_base is not None
             assert float(stream.duration * stream.time_base) == draw.SECONDS
             frames: list[Image.Image] = [frame.to_image() for frame in video.decode(stream)]  # type: ignore[no-untyped-call]
         for one, next_second in zip(frames[::25], frames[25::25], strict=False):
@@ -45,8 +46,10 @@ def test_the_video_is_five_seconds_of_h264_that_plays_before_it_has_all_come(tmp
 
 def test_each_example_has_something_to_rank() -> None:
     for example in RERANK:
-        assert example.query and len(example.texts) + len(example.media) >= 6
+        assert example.query
+        assert len(example.texts) + len(example.media) >= 6
         assert len(set(example.texts)) == len(example.texts)
     for _label, query, pasted in PRODUCTS:
-        assert query and len(parse(pasted)) == 8
+        assert query
+        assert len(parse(pasted)) == 8
     assert parse(PRODUCTS[1][2])[2].text.endswith("category: Audio\nprice: 189.00")

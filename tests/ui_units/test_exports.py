@@ -1,4 +1,4 @@
-"""What the studio writes to files can be read again, and no cell of it is a formula."""
+"""Exported files can be read again, and none of their cells is a formula."""
 
 import csv
 import io

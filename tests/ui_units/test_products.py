@@ -1,4 +1,4 @@
-"""A list of products is understood however it is pasted."""
+"""Lists of products are read from lines, JSON and CSV."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Code to copy runs and sends what is on the page, whatever characters that holds: each snippet is really run."""
+"""Code snippets run and send the contents of the page, with any characters. The tests really run each of them."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from ui.snippets import SNIPPETS, Ask, File
 
 NASTY = 'it\'s "q" \\n C:\\users\\new $(id) `id` ${x} {y} !! %s\n<script></script> \u2028 茶 🚗'
 PICTURE = b"\x89PNG not really"
-# Each in place of what the snippet would call: prints the body that would have been sent.
+# Stand-ins for the functions that the snippets call. They print the body that would have been sent.
 RUN = {
     "Python": [sys.executable, "snippet"],
     "curl": ["bash", "snippet"],

@@ -1,4 +1,4 @@
-"""The servers that the tests of this folder share; each starts when the first test asks for it."""
+"""Servers that the tests of this folder share. Each starts for the first test that needs it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MODELS = {
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A running vLLM, and the official recipe over the same weights."""
+    """A running vLLM, and the official recipe with the same weights."""
 
     engine: Engine
     reference: Reference

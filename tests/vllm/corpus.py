@@ -1,4 +1,4 @@
-"""What people send: texts that meet every seam of the prompt, in several languages and lengths."""
+"""Texts in several languages and lengths, as people send them, for every seam of the prompt."""
 
 from itertools import product
 

@@ -1,14 +1,14 @@
-"""The official Qwen3-Reranker recipe in transformers: the number that every answer of the gateway must equal.
+"""The official Qwen3-Reranker recipe in transformers, whose score every answer of the gateway must equal.
 
 Written after the README of QwenLM/Qwen3-Embedding (`format_instruction`, `process_inputs`, `compute_logits`):
 prefix, body and suffix are tokenised apart, the body is cut at its end so that all fits, and the score is the
 softmax over the logits of "no" and "yes" behind the last token. Two things are ours. The body is encoded by a
-tokenizer that knows no control tokens: the official snippet turns a document's `<|im_end|>` or `<think>` into
-one, so a document could end its own prompt; the gateway never lets it. And the caller may cut a document
-shorter than the context.
+tokenizer without control tokens: the official snippet turns a document's `<|im_end|>` or `<think>` into such a
+token, so that a document could end its own prompt, and the gateway prevents that. The caller may also cut a
+document shorter than the context.
 
-Torch lives in `.venv-vllm`, the tests do not: run as a program this answers one JSON line for each it reads,
-and `Reference` is the tests' end of that pipe.
+Torch is installed in `.venv-vllm` only. There this module runs as a program that answers each JSON line with
+another. `Reference` is the tests' end of that pipe.
 """
 
 import json
@@ -32,15 +32,15 @@ SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One pair as a caller means it. Lengths in tokens; None: no limit."""
+    """One pair of a caller's request. Lengths are in tokens. None means no limit."""
 
     query: str
     document: str
     instruction: str = INSTRUCTION
     max_tokens: int | None = None
-    """Of the whole prompt."""
+    """Limit of the whole prompt."""
     max_tokens_per_doc: int | None = None
-    """Of what stands behind the label "<Document>:", the space included, which joins the first word."""
+    """Limit of the text behind the label "<Document>:", with the space, which joins the first word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Answer:
     ids: list[int]
     """The whole prompt, cut."""
     uncut: int
-    """How many tokens the prompt had before it was cut."""
+    """Token count of the prompt before it was cut."""
 
 
 class Reference:
-    """A process that scores with the model in `folder`, in float32 whatever the checkpoint's dtype."""
+    """A process that scores with the model in `folder`, in float32 for any dtype of the checkpoint."""
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(
@@ -89,7 +89,7 @@ class Reference:
 
 
 def serve(folder: Path, lines: IO[str], answers: IO[str]) -> None:
-    """In `.venv-vllm`: score every `Case` that arrives as a line."""
+    """Score every `Case` that arrives as a line. Runs in `.venv-vllm`."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -108,7 +108,7 @@ def serve(folder: Path, lines: IO[str], answers: IO[str]) -> None:
 
 
 class Prompts:
-    """`tokenizer` reads the template as the official snippet does, `plain` what people wrote."""
+    """Prompts in token ids. `tokenizer` encodes the template like the official snippet, `plain` the caller's texts."""
 
     def __init__(self, tokenizer: Any, plain: Any) -> None:
         self._plain = plain
@@ -116,7 +116,7 @@ class Prompts:
         self._suffix: list[int] = tokenizer.encode(SUFFIX, add_special_tokens=False)
 
     def ids(self, case: Case) -> tuple[list[int], int]:
-        """The prompt, and how many tokens it had before the document was cut."""
+        """Token ids of the prompt, and their count before the document was cut."""
         head = f"<Instruct>: {case.instruction}\n<Query>: {case.query}\n<Document>:"
         body = self._read(f"{head} {case.document}")
         template = len(self._prefix) + len(self._suffix)
@@ -134,7 +134,7 @@ class Prompts:
 
 
 def without_control_tokens(folder: Path) -> Any:
-    """The model's `tokenizers.Tokenizer`, to which `<|im_end|>` is ten characters like any other."""
+    """The model's `tokenizers.Tokenizer`, changed to encode `<|im_end|>` as ten ordinary characters."""
     from tokenizers import Tokenizer
 
     spec = json.loads((folder / "tokenizer.json").read_text())

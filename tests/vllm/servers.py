@@ -1,4 +1,4 @@
-"""Real processes for the tests: vLLM on the CPU, and the gateway in front of it, on free loopback ports."""
+"""Processes of the tests on free loopback ports: vLLM on the CPU, and the gateway in front of it."""
 
 import contextlib
 import dataclasses
@@ -29,13 +29,13 @@ VISION_TOKENS = 8192
 START_TIMEOUT_S = 240
 STOP_TIMEOUT_S = 20
 
-# FairQueue Qwen3ForCausalLM into the classifier that answers P(yes); documented by vLLM for Qwen3-Reranker.
+# These turn Qwen3ForCausalLM into the classifier of P(yes). vLLM documents them for Qwen3-Reranker.
 OVERRIDES = (
     '{"architectures":["Qwen3ForSequenceClassification"],'
     '"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true}'
 )
 QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-# Wins over --kv-cache-memory-bytes and takes whole gigabytes.
+# This variable overrides --kv-cache-memory-bytes, in whole gigabytes.
 HUNGRY = "VLLM_CPU_KVCACHE_SPACE"
 
 
@@ -47,7 +47,7 @@ class Engine:
 
 @contextlib.contextmanager
 def vllm(name: str, model: TinyModel | TinyVlModel, chat_template: Path | None = None) -> Iterator[Engine]:
-    """`vllm serve` over `model`, ready to answer; 20 to 60 s to start, 1.6 GB."""
+    """`vllm serve` with `model`, ready to answer. It takes 20 to 60 s to start, and 1.6 GB."""
     port = free_port()
     command = [
         *(VLLM, "serve", model.folder(), "--served-model-name", MODEL),
@@ -63,7 +63,7 @@ def vllm(name: str, model: TinyModel | TinyVlModel, chat_template: Path | None =
 
 @contextlib.contextmanager
 def vision_engine(name: str, model: TinyVlModel, extra: Sequence[str] = ()) -> Iterator[Engine]:
-    """The launcher's own command for a VL reranker, but for the CPU's sizes; 25 to 60 s to start, 1.7 GB."""
+    """The launcher's own command for a VL reranker, with sizes for the CPU: 25 to 60 s to start, 1.7 GB of memory."""
     port = free_port()
     known = catalogue.read().folder(model.folder(), "qwen3-vl-reranker", VISION_TOKENS)
     sizes = ("--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", "256M")
@@ -75,7 +75,7 @@ def vision_engine(name: str, model: TinyVlModel, extra: Sequence[str] = ()) -> I
 
 
 def vision_model(engine: Engine) -> dict[str, object]:
-    """The entry of `models` in the gateway's configuration."""
+    """Entry of `models` in the gateway's configuration."""
     tokenizer = str(engine.model.folder())
     return {
         "family": "qwen3-vl-reranker",
@@ -86,7 +86,7 @@ def vision_model(engine: Engine) -> dict[str, object]:
 
 
 def gateway_model(engine: Engine) -> dict[str, object]:
-    """The entry of `models` in the gateway's configuration."""
+    """Entry of `models` in the gateway's configuration."""
     return {
         "family": "qwen3-reranker",
         "engine": engine.url,
@@ -103,9 +103,9 @@ def gateway(
     ready_within_s: float = START_TIMEOUT_S,
     **settings: object,
 ) -> Iterator[str]:
-    """`python -m gateway` over these `models` of its configuration file; gives its base URL."""
+    """Base URL of `python -m gateway` with these `models` in its configuration file."""
     port = free_port()
-    # Without a cache: whatever is asked, vLLM must answer it.
+    # Without a cache, so that vLLM answers every request.
     config = {"host": "127.0.0.1", "port": port, "cache": "none", "models": models, **settings}
     file = LOGS / f"{name}.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def gateway(
 def running(
     name: str, command: Sequence[str | Path], ready_url: str, *, within_s: float = START_TIMEOUT_S
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` until the block ends, entering it when `ready_url` answers 200."""
+    """Run `command` until the block ends. The block is entered when `ready_url` answers 200."""
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{name}.log"
     environment = {key: value for key, value in os.environ.items() if key != HUNGRY} | QUIET

@@ -1,4 +1,4 @@
-"""The same requests by four roads to the same vLLM model, each compared with the official recipe.
+"""The same requests to the same vLLM model in four ways, each compared with the official recipe.
 
 `python -m tests.vllm.side_by_side` starts the servers and prints the table of the README.
 """
@@ -23,7 +23,7 @@ BARE_NEWLINES = "vLLM's `/rerank`, a chat template that ends in two bare newline
 OURS = "vLLM's `/rerank`, our `launch/templates/qwen3_reranker.jinja`"
 GATEWAY = "this gateway"
 
-# For each subject, the requests: queries, documents, and what vLLM's own endpoint needs to answer at all.
+# Requests by subject: queries, documents, and fields without which vLLM's own endpoint refuses them.
 SUBJECTS: Mapping[str, tuple[Sequence[str], Sequence[str], Mapping[str, object]]] = {
     "ordinary texts": (ORDINARY_QUERIES, ORDINARY_DOCUMENTS, {}),
     "control tokens in a document": (ORDINARY_QUERIES, FORGED_DOCUMENTS, {}),
@@ -39,7 +39,7 @@ class Row:
 
 
 def measure(raw: Engine, reference: Reference) -> list[Row]:
-    """One row for each road, over the model of `raw`, a vLLM without a chat template."""
+    """One row for each way, with the model of `raw`, a vLLM without a chat template."""
     with (
         vllm("bare-newlines", raw.model, template_with_bare_newlines()) as bare_newlines,
         vllm("our-template", raw.model, OUR_TEMPLATE) as ours,
@@ -53,7 +53,7 @@ def measure(raw: Engine, reference: Reference) -> list[Row]:
 
 
 def template_with_bare_newlines() -> Path:
-    """As in the example of vLLM's repository: Jinja drops the last newline of a file, so the prompt ends in one."""
+    """A template like the example in vLLM's repository. Jinja drops its last newline, so the prompt ends in one."""
     source = OUR_TEMPLATE.read_text()
     assert source.endswith('{{ "\\n\\n" }}')
     broken = LOGS / "bare-newlines.jinja"
@@ -70,8 +70,9 @@ def worst_difference(
         expected = reference([Case(query, document, max_tokens=MAX_TOKENS) for document in documents])
         body = {"query": query, "documents": documents, **fields}
         response = httpx.post(f"{url}/v2/rerank", json=body, timeout=120).raise_for_status()
-        for result in response.json()["results"]:
-            differences.append(abs(result["relevance_score"] - expected[result["index"]].score))
+        differences += [
+            abs(result["relevance_score"] - expected[result["index"]].score) for result in response.json()["results"]
+        ]
     return max(differences)
 
 

@@ -1,4 +1,4 @@
-"""The whole road a user takes: `rerank engine`, the gateway, the Cohere SDK, and vLLM killed on the way."""
+"""A user's whole setup: `rerank engine`, the gateway and the Cohere SDK. vLLM is killed during the test."""
 
 import contextlib
 import os
@@ -63,7 +63,7 @@ def ask(client: cohere.ClientV2) -> list[float]:
 
 
 def refusals_until_it_answers(client: cohere.ClientV2, expected: Sequence[float]) -> Iterator[ApiError]:
-    """Ask without pause: until the launcher has vLLM back, every answer is right or an error that is told."""
+    """Ask until the launcher has restarted vLLM. Every answer must be right or an error, and the errors are yielded."""
     deadline = time.monotonic() + BACK_WITHIN_S
     refused = False
     while time.monotonic() < deadline:
@@ -85,7 +85,7 @@ def assert_official(found: Sequence[float], expected: Sequence[float]) -> None:
 
 
 def vllm_group(port: int) -> int:
-    """The id of the `vllm serve` that was told this port, which leads its process group."""
+    """Id of the process group of the `vllm serve` with this port."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         process = int(file.parent.name)
         with contextlib.suppress(OSError):  # it ended meanwhile
@@ -96,7 +96,7 @@ def vllm_group(port: int) -> int:
 
 
 def is_gone(group: int) -> bool:
-    """No process of the group is left; one that only waits for its parent to notice its end does not count."""
+    """True if no process of the group is left. Zombies do not count."""
     for file in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, _parent, its_group, *_ = file.read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The kit itself: vLLM, given the official recipe's token ids, gives the official recipe's score."""
+"""Test of the test kit: vLLM gives the official recipe's score for the official recipe's token ids."""
 
 import httpx
 
@@ -16,4 +16,4 @@ def test_vllm_scores_the_official_token_ids_as_transformers_does(bench: Bench) -
     scores = [item["probs"][0] for item in response.json()["data"]]
     worst = max(abs(score - answer.score) for score, answer in zip(scores, expected, strict=True))
     assert worst <= TOLERANCE[bench.engine.model.dtype]
-    assert max(scores) - min(scores) > 0.8  # else a wrong score would hide among scores that are all alike
+    assert max(scores) - min(scores) > 0.8  # among equal scores a wrong score would not show

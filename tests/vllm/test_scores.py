@@ -1,4 +1,4 @@
-"""The reason this product exists: whatever the request, the score is the one the official recipe gives."""
+"""The score of every request equals that of the official recipe."""
 
 import random
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from tests.vllm.corpus import PAIRS
 from tests.vllm.reference import INSTRUCTION, Answer, Case
 from tests.vllm.servers import MAX_TOKENS, MODEL
 
-# Against the same weights in float32: what rounding in another order costs, measured over the corpus
-# (4e-6), and what computing in bfloat16 costs, for vLLM and transformers alike.
+# Largest difference from the same weights in float32, measured over the corpus: by rounding in another order
+# (4e-6), and by computing in bfloat16, for vLLM and transformers alike.
 TOLERANCE = {"float32": 1e-5, "bfloat16": 0.03}
 
 QUERY = "what is the capital of France?"
 DOCUMENT = "Paris is the capital and largest city of France."
-# Each is one token wherever it stands, first in a text or behind a space, so that a test can count.
+# Each word is a single token, first in a text and behind a space, so that a test can count.
 WORDS = [
     *("the", "of", "and", "to", "in", "is", "that", "for", "it", "was", "on", "are", "as", "with", "at", "by"),
     *("from", "he", "she", "we", "you", "they"),
@@ -57,7 +57,7 @@ def test_every_form_of_the_instruction_is_read(
 
 
 def test_up_to_the_limit_and_beyond_the_suffix_stays_whole(bench: Bench, api: httpx.Client) -> None:
-    """Every length from 5 tokens below the limit to 5 above."""
+    """All lengths from 5 tokens below the limit to 5 above are tried."""
     room = room_for_a_document(bench)
     lengths = range(MAX_TOKENS - 5, MAX_TOKENS + 6)
     documents = [words(room + length - MAX_TOKENS) for length in lengths]
@@ -107,9 +107,9 @@ def test_of_a_document_longer_than_the_context_the_best_chunk_counts(
 
 
 def chunks_of(document: str, room: int, most: int) -> list[str]:
-    """The gateway's rule: windows 8 tokens short of what fits, an eighth of each shared with the one before.
+    """Chunks by the gateway's rule. Windows are 8 tokens shorter than the room, and overlap by an eighth.
 
-    The margin is for words cut in two; here words are tokens.
+    The gateway needs the margin for words that are cut in two. Here words are tokens.
     """
     tokens = document.split()
     if len(tokens) <= room:
@@ -123,7 +123,7 @@ def chunks_of(document: str, room: int, most: int) -> list[str]:
 
 
 def room_for_a_document(bench: Bench) -> int:
-    """In tokens, what the context leaves beside QUERY and the template."""
+    """Count of tokens that the context leaves beside QUERY and the template."""
     (one_word,) = bench.reference([Case(QUERY, words(1))])
     return MAX_TOKENS - one_word.uncut + 1
 
@@ -136,7 +136,7 @@ def rerank(api: httpx.Client, query: str, documents: Sequence[str], path: str = 
 
 
 def scores(answer: Any) -> list[float]:
-    """In the order of the documents."""
+    """Scores in the order of the documents."""
     results = sorted(answer["results"], key=lambda result: result["index"])
     return [result["relevance_score"] for result in results]
 
@@ -147,6 +147,6 @@ def assert_equal(bench: Bench, found: Sequence[float], expected: Sequence[Answer
 
 
 def words(count: int) -> str:
-    """A text of `count` tokens, no two stretches of it alike."""
+    """A text of `count` tokens without repeated stretches."""
     dice = random.Random(7)
     return " ".join(dice.choice(WORDS) for _ in range(count))

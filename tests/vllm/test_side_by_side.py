@@ -1,4 +1,4 @@
-"""What the gateway is worth: the same requests to vLLM directly are wrong with status 200."""
+"""Requests that the gateway answers right are answered wrong, with status 200, by vLLM directly."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pictures and videos through the gateway and real vLLM, against the official recipe: the right number."""
+"""Scores of pictures and videos through the gateway and real vLLM equal those of the official recipe."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ from tests.vllm.vl_reference import Frames, Side, VlReference, encoded
 BOUND = 1e-5
 NAME = "tiny-vl-reranker"
 ORIENTATION = 274
-# What a viewer does for each orientation, undone.
+# Inverse of a viewer's transposition, by EXIF orientation.
 UNDONE = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,7 +71,7 @@ def picture(width: int = 200, height: int = 120, color: str = "red", kind: str =
 
 
 def film(*, seconds: float = 4.0, rate: int = 12, size: tuple[int, int] = (192, 128), codec: str = "libx264") -> bytes:
-    """A dot that moves to the right over a background that brightens."""
+    """MP4 of a dot that moves to the right over a background that brightens."""
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         stream: Any = container.add_stream(codec, rate=rate)
@@ -88,7 +88,7 @@ def film(*, seconds: float = 4.0, rate: int = 12, size: tuple[int, int] = (192, 
 
 
 def frames(video: bytes, fps: float) -> Frames:
-    """The frame shown at each moment i / fps, by decoding everything."""
+    """Frames shown at the moments i / fps, found by decoding everything."""
     with av.open(io.BytesIO(video), "r") as container:
         shown = [(float(frame.time or 0), frame.to_image()) for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]
     step = shown[1][0] - shown[0][0]
@@ -107,7 +107,7 @@ def url_of(data: bytes, mime: str = "image/png") -> str:
 
 
 RED, BLUE, VIDEO = picture(), picture(100, 300, "blue"), film()
-# Each kind of side, as a caller sends it and as the official recipe is given it.
+# Each kind of side, in the caller's form and in the official recipe's.
 SIDES: dict[str, tuple[Any, Side]] = {
     "text": ("a red circle on white", Side("a red circle on white")),
     "image": ({"image": url_of(RED)}, Side(images=encoded([RED]))),
@@ -159,7 +159,7 @@ def test_pictures_of_every_size_score_as_the_official_recipe(api: httpx.Client, 
 
 
 def test_a_turned_photo_scores_as_it_is_seen(api: httpx.Client, official: VlReference) -> None:
-    """As a camera writes it: the pixels lie, the EXIF orientation says how to hold them."""
+    """A camera writes the pixels as the sensor was held, and the EXIF orientation beside them."""
     upright = Image.open(io.BytesIO(picture(300, 200)))
     files = []
     for orientation, undone in UNDONE.items():
@@ -222,7 +222,7 @@ def test_what_the_documentation_shows_for_pictures_runs_as_written(url: str, tmp
 
 
 def test_the_doctor_names_an_engine_with_other_limits(engine: Engine) -> None:
-    """vLLM's own limits of pixels: every answer has status 200 and a wrong score."""
+    """With vLLM's own limits of pixels every answer has status 200 and a wrong score."""
     wrong = ("--mm-processor-kwargs", '{"videos_kwargs":{"do_sample_frames":false}}')
     with (
         vision_engine("vision-wrong", TinyVlModel(seed=1), wrong) as other,

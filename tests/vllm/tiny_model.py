@@ -1,9 +1,8 @@
 """Make a tiny Qwen3 with random weights that plays Qwen3-Reranker: same prompt, same arithmetic, a few MB.
 
 Equality with the official recipe is a property of the prompt and of the arithmetic, not of what the weights
-have learned; random weights show a wrong prompt even better, as every token moves the score. The module
-describes a model without torch; run as a program (in `.venv-vllm`, a folder and the fields as JSON) it makes
-one.
+have learned. Random weights show a wrong prompt even better, as every token moves the score. The module
+describes a model without torch. As a program in `.venv-vllm`, with a folder and the fields as JSON, it makes it.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ FEW_RANKS = 12_000
 
 @dataclass(frozen=True, slots=True)
 class TinyModel:
-    """0.1 M parameters and an embedding table; the checkpoint's `dtype` is also that of the server."""
+    """A model of 0.1 M parameters and an embedding table. The checkpoint and the server have the same `dtype`."""
 
     seed: int
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -35,7 +34,7 @@ class TinyModel:
     max_positions: int = 4096
 
     def folder(self) -> Path:
-        """Where the model lies, made now if it is the first time."""
+        """Folder of the model, which the first call makes."""
         sources = [Path(__file__), Path(__file__).with_name("tokenizer.py")]
         recipe = hashlib.sha256(repr(self).encode() + b"".join(path.read_bytes() for path in sources))
         folder = CACHE / f"seed{self.seed}-{self.dtype}-{recipe.hexdigest()[:12]}"

@@ -21,7 +21,7 @@ CHATML = (
 
 @dataclass(frozen=True, slots=True)
 class TinyVlModel:
-    """1.4 M parameters in float32; with weights of 0.2 the scores spread over 0.1 to 0.95."""
+    """A model of 1.4 M parameters in float32. With weights of 0.2 the scores spread over 0.1 to 0.95."""
 
     seed: int
 
@@ -30,7 +30,7 @@ class TinyVlModel:
         return "float32"
 
     def folder(self) -> Path:
-        """Where the model lies, made now if it is the first time."""
+        """Folder of the model, which the first call makes."""
         sources = [Path(__file__), Path(__file__).with_name("tokenizer.py")]
         recipe = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
         folder = CACHE / f"vl-seed{self.seed}-{recipe.hexdigest()[:12]}"
@@ -105,7 +105,7 @@ def build(folder: Path, seed: int) -> None:
     config.dtype = "float32"
     Qwen3VLForConditionalGeneration(config).float().eval().save_pretrained(unfinished)
     how = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    # As in the published checkpoints: limits that are not the reranker's, which the flags must change.
+    # Like the published checkpoints it has other limits than the reranker. The flags must change them.
     images = Qwen2VLImageProcessor(**how, size={"shortest_edge": 65536, "longest_edge": 16777216})
     videos = Qwen3VLVideoProcessor(**how, size={"shortest_edge": 4096, "longest_edge": 25165824})
     text = AutoTokenizer.from_pretrained(unfinished)

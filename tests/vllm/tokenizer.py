@@ -73,13 +73,13 @@ def save_tokenizer(folder: Path, ranks_kept: int) -> Tokenizer:
 
 
 def read_ranks(count: int) -> dict[bytes, int]:
-    """The first `count` byte sequences of the vocabulary; a token's rank is its id."""
+    """First `count` byte sequences of the vocabulary. A token's rank is its id."""
     lines = (line.split() for line in RANKS.read_bytes().splitlines() if line)
     return {base64.b64decode(token): int(rank) for token, rank in lines if int(rank) < count}
 
 
 def byte_letters() -> dict[int, str]:
-    """The printable letter that byte-level BPE writes for each byte (GPT-2's alphabet)."""
+    """Printable letter of each byte in byte-level BPE (GPT-2's alphabet)."""
     printable = [
         *range(ord("!"), ord("~") + 1),
         *range(ord("¡"), ord("¬") + 1),
@@ -90,7 +90,7 @@ def byte_letters() -> dict[int, str]:
 
 
 def merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """tiktoken stores no merges: each is what the lower ranks leave of a token, two parts."""
+    """Merges, which tiktoken does not store. A token's merge is the two parts that the lower ranks leave of it."""
     return [halves(token, rank, ranks) for token, rank in ranks.items() if len(token) > 1]
 
 

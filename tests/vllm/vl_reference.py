@@ -1,10 +1,10 @@
-"""The official Qwen3-VL-Reranker recipe in transformers: the number that every answer with pictures must equal.
+"""The official Qwen3-VL-Reranker recipe in transformers, whose score every answer with pictures must equal.
 
 Written after QwenLM/Qwen3-VL-Embedding (`src/models/qwen3_vl_reranker.py`): the prompt, qwen-vl-utils' scaling by PIL
 of pictures and frames within the official limits, a processor that scales nothing, sigmoid of the last hidden state
 times the difference of the rows of "yes" and "no" in the output layer. Videos come as frames, already chosen by time.
 
-Torch lives in `.venv-vllm`, the tests do not: run as a program this answers one JSON line for each it reads, and
+Torch is installed in `.venv-vllm` only. There this module runs as a program that answers each JSON line with another.
 `VlReference` is the tests' end of that pipe.
 """
 
@@ -31,7 +31,7 @@ MIN_PIXELS, MAX_PIXELS, MAX_FRAME_PIXELS = 4 * 32 * 32, 1800 * 32 * 32, 768 * 32
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """A video: its frames as base64 of PNG, and how many of them a second shows."""
+    """A video: its frames as base64 of PNG, and their rate per second."""
 
     images: tuple[str, ...]
     fps: float
@@ -67,7 +67,7 @@ class VlReference:
         self._process.communicate()  # closes its stdin, which ends it
 
     def __call__(self, query: Side, document: Side, instruction: str = INSTRUCTION) -> tuple[float, int]:
-        """The score, and the prompt's length in tokens."""
+        """Score, and length of the prompt in tokens."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -78,7 +78,7 @@ class VlReference:
 
 
 def serve(folder: Path, lines: IO[str], answers: IO[str]) -> None:
-    """In `.venv-vllm`: score every pair that arrives as a line."""
+    """Score every pair that arrives as a line. Runs in `.venv-vllm`."""
     import torch
     from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
 
@@ -129,14 +129,14 @@ def prompt(processor: Any, query: dict[str, Any], document: dict[str, Any], inst
 
 
 def written(side: dict[str, Any]) -> str:
-    """Videos, pictures, text, as `format_mm_content` orders them; nothing at all is NULL."""
+    """Videos, pictures and text in the order of `format_mm_content`. An empty side is NULL."""
     marks = ["<|vision_start|><|video_pad|><|vision_end|>"] * len(side["videos"])
     marks += ["<|vision_start|><|image_pad|><|vision_end|>"] * len(side["images"])
     return "".join(marks) + side["text"] or "NULL"
 
 
 def scaled(encoded: str, max_pixels: int) -> Any:
-    """qwen-vl-utils' fetch_image."""
+    """Image scaled by the rule of qwen-vl-utils' fetch_image."""
     from PIL import Image
     from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
@@ -147,7 +147,7 @@ def scaled(encoded: str, max_pixels: int) -> Any:
         image = white
     image = image.convert("RGB")
     height, width = image.height, image.width
-    # Its own smart_resize takes a side under 32 as 32; that of transformers refuses it.
+    # qwen-vl-utils' smart_resize takes a side under 32 as 32. That of transformers refuses it.
     high, wide = smart_resize(max(height, 32), max(width, 32), 32, MIN_PIXELS, max_pixels)
     if min(height, width) < 32:
         high, wide = small(height, width)
@@ -155,7 +155,7 @@ def scaled(encoded: str, max_pixels: int) -> Any:
 
 
 def small(height: int, width: int) -> tuple[int, int]:
-    """smart_resize of qwen-vl-utils for sides under 32 pixels."""
+    """Size by qwen-vl-utils' smart_resize, for sides under 32 pixels."""
     import math
 
     high, wide = max(32, round(height / 32) * 32), max(32, round(width / 32) * 32)

@@ -1,4 +1,4 @@
-"""What the studio has at hand to try: queries with their candidates, and pictures that `draw` drew."""
+"""Examples of the studio: queries with their candidates, and pictures that `draw` drew."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,7 @@ FOLDER = str(Path(__file__).resolve().parent)
 
 
 class Example(NamedTuple):
-    """label: in English and in Chinese; files: their names in this folder."""
+    """`label` is in English and in Chinese. Files are given by their names in this folder."""
 
     label: tuple[str, str]
     query: str
@@ -20,7 +20,7 @@ def path(name: str) -> str:
     return str(Path(FOLDER, name))
 
 
-# In each, some candidates share the query's words and answer nothing, and the best does not come first.
+# Some candidates of each example share words with the query and do not answer it. The best never comes first.
 RERANK = (
     Example(
         label=("Forgotten password", "忘记密码"),
@@ -89,7 +89,7 @@ RERANK = (
     ),
 )
 
-# Each: the label in English and in Chinese, the query, and a list as people paste it.
+# Label in English and in Chinese, query, and a list as people paste it.
 PRODUCTS = (
     (
         ("Mugs, one per line", "马克杯（每行一个）"),

@@ -1,4 +1,4 @@
-"""Draws the examples' pictures and the video of the running dog: `python -m ui.examples.draw` makes them anew."""
+"""Drawings of the examples: pictures, and the video of a running dog. `python -m ui.examples.draw` makes the files."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw, ImageFilter
 
 SIZE = WIDTH, HEIGHT = 640, 427
 FILM, FRAMES_PER_S, SECONDS = (640, 360), 25, 5
-# Drawn this many times as large and shrunk: the edges are smooth.
+# Pictures are drawn this many times as large, and shrunk so that their edges are smooth.
 _SCALE = 3
 _HORIZON, _SHORE = 250, 318
-# How far down the snow reaches, from right to left.
+# Depths of the snow line, from right to left.
 _TEETH = (1, 1.12, 0.72, 1.12, 0.72, 1.12, 0.72, 1.12, 1)
 _Point = tuple[float, float]
 
@@ -25,11 +25,11 @@ def main(folder: Path) -> None:
 
 
 def film(file: Path) -> None:
-    """The dog runs to and fro, once in five seconds."""
+    """Write the video in which the dog runs to and fro, once in five seconds."""
     background = _sunset()
     top = HEIGHT - FILM[1]
     with av.open(str(file), "w", options={"movflags": "faststart"}) as out:
-        # One thread: the bytes do not depend on the machine's cores.
+        # With one thread the bytes do not depend on the machine's cores.
         options = {"crf": "25", "preset": "slow", "threads": "1"}
         stream = out.add_stream("libx264", rate=FRAMES_PER_S, options=options)
         stream.width, stream.height, stream.pix_fmt = *FILM, "yuv420p"
@@ -60,7 +60,7 @@ def _sunset() -> Image.Image:
     for x, y, width in ((120, 70, 95), (205, 84, 70), (520, 58, 110), (455, 120, 60), (610, 110, 60), (30, 130, 60)):
         for part in range(4):
             pen.oval("#f0907f" if y < 100 else "#ffa877", x + (part - 1.5) * width / 3, y + part % 2 * 4, width / 3, 6)
-    pen.soft("#fff0b0", 330, 226, 120, 100, strength=0.75)
+    pen.soft("#fff0b0", (330, 226), (120, 100), strength=0.75)
     pen.oval("#fff3c4", 330, 222, 44, 44)
     pen.image.paste(_gradient("#e8836f", "#7d5a94", "#35427f", "#2c4a80", height=200), (0, _HORIZON * _SCALE))
     for _ in range(190):
@@ -86,9 +86,9 @@ def _foam(pen: "_Pen", turn: float) -> None:
 
 
 def _woman(pen: "_Pen", wave: float) -> None:
-    """Her feet at the origin; 130 tall; she waves to the right."""
+    """Draw a woman of height 130 with her feet at the origin. She waves to the right."""
     skin, hair, dress = "#b26a47", "#3b1f22", "#f7f1ea"
-    pen.soft("#7a4a3c", 6, 1, 42, 5, strength=0.55)
+    pen.soft("#7a4a3c", (6, 1), (42, 5), strength=0.55)
     pen.shape(hair, (-7, -125), (-17, -112), (-24, -92), (-30, -80), (-14, -82), (-4, -92), (3, -110))
     pen.line("#96553a", 8, (-5, -42), (-10, -20), (-9, -3), (-3, -1))
     pen.line(skin, 8, (5, -42), (9, -21), (8, -2), (15, 0))
@@ -107,9 +107,9 @@ def _woman(pen: "_Pen", wave: float) -> None:
 
 
 def _dog(pen: "_Pen", gait: float) -> None:
-    """Runs to the right, its middle above the origin; 110 long."""
+    """Draw a dog of length 110 that runs to the right. Its middle is above the origin."""
     coat, shade, light = "#d8923f", "#b06f2a", "#f0bf78"
-    pen.soft("#7a4a3c", 0, 0, 56, 6, strength=0.55)
+    pen.soft("#7a4a3c", (0, 0), (56, 6), strength=0.55)
     pen = pen.at(0, -2 - 3 * abs(sin(gait)), 1)
     for colour, lag in ((shade, 0.7), (coat, 0.0)):
         for x, hip, knee in ((-27, -28, -0.5), (24, -27, 0.6)):
@@ -139,7 +139,7 @@ def city() -> Image.Image:
     dice, water = random.Random(11), 330
     for _ in range(130):
         pen.oval("#e8e6ff", dice.uniform(0, WIDTH), dice.uniform(0, 190) * dice.random(), *[dice.uniform(0.5, 1.1)] * 2)
-    pen.soft("#fff4d0", 505, 74, 70, 70, strength=0.4)
+    pen.soft("#fff4d0", (505, 74), (70, 70), strength=0.4)
     pen.oval("#fff6dc", 505, 74, 27, 27)
     for colour, low, high, lit, window in (
         ("#5b3a80", 80, 250, 0.12, "#9a6a9c"),
@@ -175,7 +175,7 @@ def _house(pen: "_Pen", colour: str, width: float, height: float) -> None:
 def mountain() -> Image.Image:
     pen = _Pen(_gradient("#4f9be0", "#8cc4ef", "#d5ecfa", "#fbeee0", "#fbeee0"))
     lake, dice = 300, random.Random(5)
-    pen.soft("#ffffff", 500, 95, 90, 90, strength=0.7)
+    pen.soft("#ffffff", (500, 95), (90, 90), strength=0.7)
     for x, y, width in ((110, 70, 80), (160, 82, 60), (560, 132, 80)):
         for part in range(4):
             pen.oval("#f6fbff", x + (part - 1.5) * width / 3, y - part % 2 * 7, width / 3, 9)
@@ -215,7 +215,7 @@ def _tree(pen: "_Pen", x: float, y: float, height: float, colour: str) -> None:
 
 def headphones() -> Image.Image:
     pen = _Pen(_gradient("#eef1f6", "#e4e8ef", "#d3d9e3"))
-    pen.soft("#7c8596", 320, 388, 190, 16, strength=0.7)
+    pen.soft("#7c8596", (320, 388), (190, 16), strength=0.7)
     for colour, radius, width in (("#17181c", 140, 30), ("#3c3f47", 149, 5), ("#2a2c32", 128, 10)):
         arc = [(320 - radius * cos(k * pi / 90), 212 - radius * 1.12 * sin(k * pi / 90)) for k in range(91)]
         pen.line(colour, width, *arc)
@@ -235,7 +235,7 @@ def mug() -> Image.Image:
     pen.image.paste(_gradient("#b57f50", "#9a653b", height=127), (0, 300 * _SCALE))
     for y in (318, 346, 384):
         pen.line("#8a5932", 1.4, (0, y), (WIDTH, y + 3))
-    pen.soft("#5a3519", 330, 372, 150, 15, strength=0.8)
+    pen.soft("#5a3519", (330, 372), (150, 15), strength=0.8)
     for colour, width, radius in (("#a81c20", 26, 70), ("#d93a36", 9, 66)):
         handle = [(388 + radius * cos(k * pi / 60), 238 + radius * sin(k * pi / 60)) for k in range(-33, 34)]
         pen.line(colour, width, *handle)
@@ -254,7 +254,7 @@ def mug() -> Image.Image:
 
 
 class _Pen:
-    """Draws in the picture's own pixels, seen from `origin` and stretched."""
+    """A pen in a coordinate system with its own origin and scale."""
 
     def __init__(self, image: Image.Image, origin: _Point = (0, 0), x: float = 1, y: float = 1) -> None:
         self.image, self._origin, self._x, self._y = image, origin, x, y
@@ -267,7 +267,7 @@ class _Pen:
         self._draw.polygon(self._canvas(_rounded(points) if smooth else points), fill=colour)
 
     def line(self, colour: str, width: float, *points: _Point) -> None:
-        """With round ends and joints."""
+        """Draw a line with round ends and joints."""
         width *= self._y * _SCALE
         corners = self._canvas(points)
         self._draw.line(corners, fill=colour, width=round(width), joint="curve")
@@ -280,16 +280,16 @@ class _Pen:
     def oval(self, colour: str, x: float, y: float, rx: float, ry: float) -> None:
         self.shape(colour, *[(x + rx * cos(k * pi / 24), y + ry * sin(k * pi / 24)) for k in range(48)], smooth=False)
 
-    def soft(self, colour: str, x: float, y: float, rx: float, ry: float, *, strength: float) -> None:
-        """A glow or a shadow: fades out towards its edge."""
-        ((left, top),) = self._canvas([(x, y)])
+    def soft(self, colour: str, middle: _Point, radii: _Point, *, strength: float) -> None:
+        """A glow or a shadow, which fades out towards its edge."""
+        (rx, ry), ((left, top),) = radii, self._canvas([middle])
         size = (ceil(abs(2 * rx * self._x) * _SCALE), ceil(2 * ry * self._y * _SCALE))
         # PIL's is black in the middle.
         fading = Image.radial_gradient("L").point(lambda far: round(255 * strength * max(0, 1 - far / 181) ** 1.5))
         self.image.paste(colour, (round(left - size[0] / 2), round(top - size[1] / 2)), fading.resize(size))
 
     def mirror(self, level: float, tint: str) -> None:
-        """Water below `level`: what is above it upside down and half as high, tinted, shaken by ripples."""
+        """Draw water below `level`: the picture above it upside down, half as high, tinted and rippled."""
         width, height = self.image.size
         top = round(level * _SCALE)
         above = self.image.crop((0, 3 * top - 2 * height, width, top)).resize((width, height - top))
@@ -311,7 +311,7 @@ class _Pen:
 
 
 def _rounded(points: Sequence[_Point]) -> Iterator[_Point]:
-    """A closed Catmull-Rom curve through the points."""
+    """Points of a closed Catmull-Rom curve through the given ones."""
     count = len(points)
     for k in range(count):
         a, b, c, d = (points[(k + n) % count] for n in (-1, 0, 1, 2))

@@ -1,14 +1,13 @@
-"""Use from code: what stands in the Rerank tab as Python, curl and JavaScript."""
+"""Use from code: the input of the Rerank tab as Python, curl and JavaScript."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import gradio as gr
 
 from ui.inputs import Item, QueryBox, items_of, kind_of, paths_of
 from ui.page import QUICK, Page
 from ui.snippets import SNIPPETS, Ask, Content, File
-from ui.tabs.rerank import Inputs
+from ui.tabs.rerank import Inputs, Typed
 from ui.texts import say
 
 _SYNTAX: dict[str, Literal["python", "shell", "javascript"]] = {
@@ -29,27 +28,21 @@ def build(page: Page, inputs: Inputs) -> None:
             for name in SNIPPETS
         ]
 
-    def written(
-        box: QueryBox | None,
-        texts: str,
-        gallery: Sequence[Any] | None,
-        instruction: str | None,
-        top_n: int,
-        engine: str | None,
-    ) -> list[str]:
-        """Nothing asked yet is a small example."""
+    def written(**typed: Unpack[Typed]) -> list[str]:
+        """Snippets of the input. A query or candidates that are still empty are those of a small example."""
+        texts, gallery = typed["texts"], typed["gallery"]
         items = items_of(texts, paths_of(gallery)) if texts.strip() or gallery else []
         ask = Ask(
             url=page.client.url,
-            model=engine or "rerank-v3.5",
-            query=_query(box) or _EXAMPLE.query,
+            model=typed["engine"] or "rerank-v3.5",
+            query=_query(typed["box"]) or _EXAMPLE.query,
             documents=[_document(item) for item in items] or _EXAMPLE.documents,
-            top_n=top_n if top_n < len(items) else None,
-            instruction=instruction or "",
+            top_n=typed["top_n"] if typed["top_n"] < len(items) else None,
+            instruction=typed["instruction"] or "",
         )
         return [snippet(ask) for snippet in SNIPPETS.values()]
 
-    tab.select(written, [*inputs[:5], page.engine], blocks, **QUICK)
+    tab.select(written, outputs=blocks, inputs_kwargs={**inputs._asdict(), "engine": page.engine}, **QUICK)
 
 
 def _query(box: QueryBox | None) -> Content:

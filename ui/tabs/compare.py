@@ -1,4 +1,4 @@
-"""Compare: the engine beside BM25 over the same texts, with each text's way from one list to the other."""
+"""Compare: the engine beside BM25 over the same texts, with a line from each text's rank in one list to the other."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,17 +18,8 @@ _BM25 = "BM25 (bm25s)"
 
 
 def build(page: Page) -> None:
-    example = examples.RERANK[0]
     with page.says(gr.Tab(say("tab_compare"), id="compare"), label="tab_compare"):
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=280, elem_classes="inputs"):
-                query = page.says(gr.Textbox(example.query, label=say("query")), label="query")
-                with gr.Row(elem_classes="go-bar"):
-                    go = page.says(gr.Button(say("compare"), variant="primary", elem_classes="go"), value="compare")
-            with gr.Column(scale=7, min_width=280, elem_classes="inputs"):
-                texts = page.says(
-                    gr.Textbox("\n".join(example.texts), label=say("texts"), lines=5, max_lines=8), label="texts"
-                )
+        query, texts, go = _inputs(page)
         page.unfolds()
         with gr.Row(elem_classes="versus", equal_height=False):
             with gr.Column(scale=8, min_width=280):
@@ -40,7 +31,7 @@ def build(page: Page) -> None:
     async def run(
         query: str, texts: str, engine: str | None, language: Language, before: dict[str, Any]
     ) -> tuple[Any, ...]:
-        """What both lists show, and the drawing between them."""
+        """Values of both lists and their states, and the drawing between them."""
         try:
             if not query.strip():
                 raise Fault("no_query")
@@ -67,6 +58,21 @@ def build(page: Page) -> None:
         show_progress="hidden",
         **RUN,
     )
+
+
+def _inputs(page: Page) -> tuple[gr.Textbox, gr.Textbox, gr.Button]:
+    """Query, texts, and the button that starts."""
+    example = examples.RERANK[0]
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=280, elem_classes="inputs"):
+            query = page.says(gr.Textbox(example.query, label=say("query")), label="query")
+            with gr.Row(elem_classes="go-bar"):
+                go = page.says(gr.Button(say("compare"), variant="primary", elem_classes="go"), value="compare")
+        with gr.Column(scale=7, min_width=280, elem_classes="inputs"):
+            texts = page.says(
+                gr.Textbox("\n".join(example.texts), label=say("texts"), lines=5, max_lines=8), label="texts"
+            )
+    return query, texts, go
 
 
 def _value(

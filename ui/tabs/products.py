@@ -1,4 +1,4 @@
-"""Product search: a shopper's query over a list of products, however it is pasted."""
+"""Product search: a shopper's query over a list of products in any form that people paste."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -10,7 +10,7 @@ from ui import examples
 from ui.faults import Fault
 from ui.inputs import Item
 from ui.lists import shown
-from ui.page import OFF, ON, QUICK, Page
+from ui.page import OFF, ON, QUICK, Outputs, Page
 from ui.products import NotProducts, parse
 from ui.ranking import Ask
 from ui.texts import Language, say
@@ -47,11 +47,8 @@ def build(page: Page) -> None:
         async for value, is_last, _ in shown(page.client, ask, previous, language):
             yield value, value, *((ON, OFF) if is_last else (OFF, ON))
 
-    page.runs(
-        run,
-        [query, pasted, page.engine, page.language, current],
-        (results, current),
-        [go, stop],
-        [go.click, query.submit],
-        api_name="products",
-    )
+    inputs = {
+        "query": query, "pasted": pasted, "engine": page.engine, "language": page.language, "previous": current
+    }  # fmt: skip
+    outputs = Outputs(results, current, go, stop)
+    page.runs(run, inputs, outputs, [go.click, query.submit], api_name="products")

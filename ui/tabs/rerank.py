@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
@@ -13,7 +13,7 @@ from ui import examples, exports
 from ui.examples import Example
 from ui.inputs import MAX_MEDIA, VIDEO_SUFFIXES, QueryBox, items_of, kind_of, paths_of, query_of
 from ui.lists import shown
-from ui.page import OFF, ON, QUICK, Page
+from ui.page import OFF, ON, QUICK, Outputs, Page
 from ui.ranking import MAX_ROWS, Ask, Board
 from ui.texts import Language, count, say
 
@@ -21,89 +21,92 @@ FILE_TYPES = ["image", *VIDEO_SUFFIXES]
 
 
 class Inputs(NamedTuple):
-    """The components that hold what is asked, in the order in which handlers take them."""
+    """Components of the request, in the order of the API's arguments. Their names are those of `Typed`."""
 
-    query: gr.MultimodalTextbox
+    box: gr.MultimodalTextbox
     texts: gr.Textbox
-    media: gr.Gallery
+    gallery: gr.Gallery
     instruction: gr.Textbox
     top_n: gr.Slider
     min_score: gr.Slider
 
 
+class Typed(TypedDict):
+    """Values of Inputs, and the chosen engine."""
+
+    box: QueryBox | None
+    texts: str
+    gallery: Sequence[Any] | None
+    instruction: str | None
+    top_n: int
+    min_score: float
+    engine: str | None
+
+
+class Run(Typed):
+    """Arguments of a run."""
+
+    language: Language
+    previous: dict[str, Any]
+
+
 def build(page: Page) -> Inputs:
     with page.says(gr.Tab(say("tab_rerank"), id="rerank"), label="tab_rerank"), gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=280, elem_classes="inputs"):
-            query = _query(page)
-            go, stop = page.start_and_stop("rerank")
-            with page.says(gr.Accordion(say("options"), open=False), label="options"):
-                instruction = page.says(gr.Textbox(label=say("instruction"), lines=2), label="instruction")
-                top_n = page.says(gr.Slider(1, MAX_ROWS, 50, step=1, label=say("top_n")), label="top_n")
-                min_score = page.says(gr.Slider(0, 1, 0, step=0.05, label=say("min_score")), label="min_score")
-            page.says(gr.HTML(say("examples"), padding=False, elem_classes="caption"), value="examples")
-            with gr.Row(elem_classes="chips"):
-                chips = [page.chip(example.label) for example in examples.RERANK]
+            box = _query(page)
+            start, stop = page.start_and_stop("rerank")
+            instruction, top_n, min_score = _options(page)
+            chips = _chips(page)
         with gr.Column(scale=5, min_width=280, elem_classes="inputs"):
-            texts, media, counter = _candidates(page)
+            texts, gallery = _candidates(page)
         with gr.Column(scale=7, min_width=290, elem_classes="sheet"):
             page.unfolds()
-            with gr.Row(elem_classes="exports"):
-                as_json = page.says(gr.DownloadButton(say("json"), size="sm", interactive=False), label="json")
-                as_csv = page.says(gr.DownloadButton(say("csv"), size="sm", interactive=False), label="csv")
-                link = page.says(gr.Button(say("copy_link"), size="sm", elem_id="copy-link"), value="copy_link")
+            as_json, as_csv, link = _exports(page)
             results, current = page.results(elem_id="results")
 
-    inputs = Inputs(query, texts, media, instruction, top_n, min_score)
+    inputs = Inputs(box, texts, gallery, instruction, top_n, min_score)
+    outputs = Outputs(results, current, start, stop, (as_json, as_csv))
     for chip, example in zip(chips, examples.RERANK, strict=True):
-        chip.click(partial(_filled, example), None, [query, texts, media], **QUICK)
-
-    async def run(
-        box: QueryBox | None, texts: str, gallery: Sequence[Any] | None, instruction: str | None, top_n: int,
-        min_score: float, engine: str | None, language: Language, previous: dict[str, Any], request: gr.Request,
-    ) -> AsyncIterator[tuple[Any, ...]]:  # fmt: skip
-        files = paths_of(gallery)
-        page.uploads.used(request.session_hash or "", [*files, *(box["files"] if box else [])])
-
-        def ask() -> Ask:
-            return Ask(engine or "default", query_of(box), items_of(texts, files), instruction, top_n, min_score)
-
-        async for value, is_last, board in shown(page.client, ask, previous, language):
-            if not is_last:
-                yield value, value, OFF, ON, OFF, OFF
-            elif board:
-                yield value, value, ON, OFF, *_files(board, as_json)
-            else:
-                kept = ON if value.get("results") else OFF
-                yield value, value, ON, OFF, kept, kept
-
-    page.runs(
-        run,
-        [*inputs, page.engine, page.language, current],
-        (results, current),
-        [go, stop, as_json, as_csv],
-        [go.click, query.submit],
-        api_name="rerank",
-    )
-    gr.on(
-        [texts.change, media.change, page.language.change],
-        _count,
-        [texts, media, page.language],
-        counter,
-        trigger_mode="always_last",
-        **QUICK,
-    )
+        chip.click(partial(_filled, example), None, [box, texts, gallery], **QUICK)
+    _bind_run(page, inputs, outputs)
 
     def noticed(gallery: Sequence[Any] | None, request: gr.Request) -> None:
         page.uploads.used(request.session_hash or "", paths_of(gallery))
 
-    media.change(noticed, media, None, **QUICK)
-    # A link holds what was typed, after the #: no server keeps or sees it.
-    link.click(None, [query, texts, instruction], None, js="(...typed) => studio.copyLink(...typed)")
+    gallery.change(noticed, gallery, None, **QUICK)
+    # A link holds the typed words after its #, which no server is sent.
+    link.click(None, [box, texts, instruction], None, js="(...typed) => studio.copyLink(...typed)")
     return inputs
 
 
+def _bind_run(page: Page, inputs: Inputs, outputs: Outputs) -> None:
+    folder = inputs.gallery.GRADIO_CACHE
+
+    async def run(request: gr.Request, **asked: Unpack[Run]) -> AsyncIterator[tuple[Any, ...]]:
+        box, files = asked["box"], paths_of(asked["gallery"])
+        page.uploads.used(request.session_hash or "", [*files, *(box["files"] if box else [])])
+
+        def ask() -> Ask:
+            query, items = query_of(box), items_of(asked["texts"], files)
+            model = asked["engine"] or "default"
+            return Ask(model, query, items, asked["instruction"], asked["top_n"], asked["min_score"])
+
+        async for value, is_last, board in shown(page.client, ask, asked["previous"], asked["language"]):
+            if not is_last:
+                yield value, value, OFF, ON, OFF, OFF
+            elif board:
+                yield value, value, ON, OFF, *_files(board, folder)
+            else:
+                kept = ON if value.get("results") else OFF
+                yield value, value, ON, OFF, kept, kept
+
+    more = {"engine": page.engine, "language": page.language, "previous": outputs.current}
+    triggers = [outputs.start.click, inputs.box.submit]
+    page.runs(run, {**inputs._asdict(), **more}, outputs, triggers, api_name="rerank")
+
+
 def from_link(fragment: str) -> tuple[Any, ...]:
-    """What a copied link held: JSON of [query, texts, instruction]. Anything else changes nothing."""
+    """Inputs of a copied link, which holds JSON of [query, texts, instruction]. Anything else changes nothing."""
     try:
         query, texts, instruction = map(str, json.loads(fragment))
     except (ValueError, TypeError):
@@ -131,7 +134,23 @@ def _query(page: Page) -> gr.MultimodalTextbox:
     return box
 
 
-def _candidates(page: Page) -> tuple[gr.Textbox, gr.Gallery, gr.HTML]:
+def _options(page: Page) -> tuple[gr.Textbox, gr.Slider, gr.Slider]:
+    with page.says(gr.Accordion(say("options"), open=False), label="options"):
+        instruction = page.says(gr.Textbox(label=say("instruction"), lines=2), label="instruction")
+        top_n = page.says(gr.Slider(1, MAX_ROWS, 50, step=1, label=say("top_n")), label="top_n")
+        min_score = page.says(gr.Slider(0, 1, 0, step=0.05, label=say("min_score")), label="min_score")
+    return instruction, top_n, min_score
+
+
+def _chips(page: Page) -> list[gr.Button]:
+    """Buttons of the examples, in their order."""
+    page.says(gr.HTML(say("examples"), padding=False, elem_classes="caption"), value="examples")
+    with gr.Row(elem_classes="chips"):
+        return [page.chip(example.label) for example in examples.RERANK]
+
+
+def _candidates(page: Page) -> tuple[gr.Textbox, gr.Gallery]:
+    """Candidates, with a line between them that counts them."""
     texts = page.says(
         gr.Textbox(label=say("texts"), placeholder=say("texts_hint"), lines=8, max_lines=14, elem_id="texts"),
         label="texts",
@@ -140,7 +159,7 @@ def _candidates(page: Page) -> tuple[gr.Textbox, gr.Gallery, gr.HTML]:
     with gr.Row(elem_classes="caption"):
         page.says(gr.HTML(say("media"), padding=False), value="media")
         counter = gr.HTML(_count("", None, "en"), padding=False, elem_id="counter")
-    media = page.says(
+    gallery = page.says(
         gr.Gallery(
             label=say("media"),
             show_label=False,
@@ -156,11 +175,28 @@ def _candidates(page: Page) -> tuple[gr.Textbox, gr.Gallery, gr.HTML]:
         ),
         label="media",
     )
-    return texts, media, counter
+    gr.on(
+        [texts.change, gallery.change, page.language.change],
+        _count,
+        [texts, gallery, page.language],
+        counter,
+        trigger_mode="always_last",
+        **QUICK,
+    )
+    return texts, gallery
+
+
+def _exports(page: Page) -> tuple[gr.DownloadButton, gr.DownloadButton, gr.Button]:
+    """Buttons for JSON, CSV and the link."""
+    with gr.Row(elem_classes="exports"):
+        as_json = page.says(gr.DownloadButton(say("json"), size="sm", interactive=False), label="json")
+        as_csv = page.says(gr.DownloadButton(say("csv"), size="sm", interactive=False), label="csv")
+        link = page.says(gr.Button(say("copy_link"), size="sm", elem_id="copy-link"), value="copy_link")
+    return as_json, as_csv, link
 
 
 def _count(texts: str, gallery: Sequence[Any] | None, language: Language) -> str:
-    """How many candidates of each kind there are, and how many files of those allowed; it holds numbers only."""
+    """Line that counts the candidates by kind, and the files out of MAX_MEDIA. It holds nothing that was typed."""
     kinds = Counter[str](kind_of(path) for path in paths_of(gallery))
     files = kinds.total()
     kinds["text"] = sum(1 for line in texts.splitlines() if line.strip())
@@ -173,10 +209,10 @@ def _filled(example: Example) -> tuple[Any, ...]:
     return query, "\n".join(example.texts), [examples.path(name) for name in example.media]
 
 
-def _files(board: Board, button: gr.DownloadButton) -> list[Any]:
-    """The buttons with the files they give."""
+def _files(board: Board, folder: str) -> list[Any]:
+    """Updates of the export buttons, with files written in this folder of Gradio's."""
     rows = board.rows()
     return [
-        gr.update(value=save_bytes_to_cache(data, name, button.GRADIO_CACHE), interactive=True)
+        gr.update(value=save_bytes_to_cache(data, name, folder), interactive=True)
         for name, data in (("rerank.json", exports.as_json(rows)), ("rerank.csv", exports.as_csv(rows)))
     ]

@@ -72,7 +72,8 @@ async def test_what_the_launcher_says_is_passed_on_and_load_asks_it(serve: Serve
     answer = (await client.get("/v1/engines")).json()
     found = answer["engines"][0]
     assert (found["state"], found["progress"], found["detail"]) == ("loading", 0.4, "loading weights")
-    assert found["loadable"] and answer["gpus"][0]["name"] == "A GPU"
+    assert found["loadable"]
+    assert answer["gpus"][0]["name"] == "A GPU"
     assert answer["memory"] == {"used_bytes": 3, "total_bytes": 4}
     assert (await client.post("/v1/engines/small/load")).status_code == 401
     admin = {"Authorization": "Bearer root"}
