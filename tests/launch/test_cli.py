@@ -66,7 +66,8 @@ def test_models_as_json_say_what_the_table_says(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_shows_examples(command: list[str], flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, flag]) == 0
-    assert f"\n    rerank {' '.join(command)}" in capsys.readouterr().out
+    examples = capsys.readouterr().out.partition("Examples:")[2]
+    assert f"  rerank {' '.join(command)}" in examples
 
 
 def test_without_a_command_the_help_is_shown_and_the_status_says_so(capsys: pytest.CaptureFixture[str]) -> None:
