@@ -1,4 +1,4 @@
-"""What can go wrong, one class per status. An error says who must act; the caller's dialect words it, once."""
+"""The errors, one class per status. An error says who must act; the caller's dialect words it, once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

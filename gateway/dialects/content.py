@@ -18,7 +18,7 @@ PARTS: dict[str, Kind] = {"image_url": "image", "video_url": "video", "image": "
 
 
 def content_of(document: Document, field: Field, rank_fields: list[str] | None = None) -> Content:
-    """What the model reads: text and media, or the fields that matter, in order. Raises BadRequest for other shapes."""
+    """The text and media that the model reads; of a record, the fields that matter, in order. Raises BadRequest."""
     if isinstance(document, str):
         return document
     if rank_fields:
@@ -92,7 +92,7 @@ def _plain(value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """As Cohere tells its users to write structured documents: https://docs.cohere.com/docs/reranking-best-practices"""
+    """YAML, as Cohere's users write structured documents: https://docs.cohere.com/docs/reranking-best-practices"""
     try:
         text: str = yaml.dump(value, Dumper=YamlDumper, sort_keys=False, allow_unicode=True)
     except RecursionError:

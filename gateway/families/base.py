@@ -29,7 +29,7 @@ Prompt = list[int] | Pair | MultimodalPrompt
 
 
 class Rendered(NamedTuple):
-    """What the engine reads for one pair: one prompt, or one per chunk.
+    """The engine's reading of one pair: one prompt, or one per chunk.
 
     cut, query_cut: tokens of the document and of the query left out.
     """
@@ -47,7 +47,7 @@ class Probe(NamedTuple):
 
 
 class Unit(Enum):
-    """What one score is about. PAIR: a query and a document. LIST: a document among all others of its request."""
+    """The subject of one score. PAIR: a query and a document. LIST: a document among all others of its request."""
 
     PAIR = auto()
     LIST = auto()

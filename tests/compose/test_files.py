@@ -1,4 +1,4 @@
-"""What can be held against the composition's files without a Docker engine; tests/compose/run.sh runs them for real."""
+"""The composition's files, checked without a Docker engine; tests/compose/run.sh runs them for real."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What the tests ask, and how they read an error."""
+"""The requests of most tests, and their reading of an error."""
 
 import httpx
 

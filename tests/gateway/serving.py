@@ -39,7 +39,7 @@ class LocalServer:
         await self._server.startup(sockets=[listener])
 
     async def stop(self) -> None:
-        """As a killed process: no answer is finished. (And uvicorn's own way takes 0.2 s, in hundreds of tests.)"""
+        """Ends like a killed process: no answer is finished. (Uvicorn's own way takes 0.2 s, in hundreds of tests.)"""
         if self._server is None:
             return
         for server in self._server.servers:

@@ -1,4 +1,4 @@
-"""What Cohere's clients send is understood, and what they read is there."""
+"""Requests of Cohere's clients are understood, and every field that they read is there."""
 
 import re
 from typing import Any

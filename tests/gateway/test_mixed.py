@@ -33,7 +33,7 @@ def vl(folder: Path, **more: Any) -> dict[str, Any]:
 
 
 def picture(color: str = "red", size: tuple[int, int] = (64, 64), kind: str = "PNG") -> str:
-    """As bare base64."""
+    """Bare base64."""
     out = io.BytesIO()
     Image.new("RGB", size, color).save(out, kind)
     return base64.b64encode(out.getvalue()).decode()
@@ -46,7 +46,7 @@ SEEN_RED, SEEN_BLUE, SEEN_VIDEO = "64x64 red", "64x64 blue", "4 frames 64x64 man
 
 
 async def seen(client: httpx.AsyncClient, engine: StubEngine, side: object, *, as_query: bool) -> str:
-    """How the engine gets this side."""
+    """The side in the engine's words."""
     engine.calls.clear()
     ask = {"query": side, "documents": [{"image": BLUE}]} if as_query else {"query": "q", "documents": [side]}
     answer = await client.post("/v2/rerank", json={**ask, "cache": "no-store"})

@@ -27,20 +27,20 @@ from tests.stub_engine import StubEngine
 
 
 class FindBody(msgspec.Struct):
-    """What the toy dialect asks with."""
+    """A request of the toy dialect."""
 
     q: str
     texts: list[str]
 
 
 class FindAnswer(msgspec.Struct):
-    """What it answers with."""
+    """Its answer."""
 
     order: list[int]
 
 
 class FindError(msgspec.Struct):
-    """What it calls an error."""
+    """Its error."""
 
     wrong: str
 

@@ -36,7 +36,8 @@ def test_the_video_is_five_seconds_of_h264_that_plays_before_it_has_all_come(tmp
             stream = video.streams.video[0]
             assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
             assert (stream.width, stream.height, stream.frames) == (*draw.FILM, draw.SECONDS * draw.FRAMES_PER_S)
-            assert stream.duration is not None and stream.time_base is not None
+            assert stream.duration is not None
+            assert stream.time_base is not None
             assert float(stream.duration * stream.time_base) == draw.SECONDS
             frames: list[Image.Image] = [frame.to_image() for frame in video.decode(stream)]  # type: ignore[no-untyped-call]
         for one, next_second in zip(frames[::25], frames[25::25], strict=False):
@@ -45,8 +46,10 @@ def test_the_video_is_five_seconds_of_h264_that_plays_before_it_has_all_come(tmp
 
 def test_each_example_has_something_to_rank() -> None:
     for example in RERANK:
-        assert example.query and len(example.texts) + len(example.media) >= 6
+        assert example.query
+        assert len(example.texts) + len(example.media) >= 6
         assert len(set(example.texts)) == len(example.texts)
     for _label, query, pasted in PRODUCTS:
-        assert query and len(parse(pasted)) == 8
+        assert query
+        assert len(parse(pasted)) == 8
     assert parse(PRODUCTS[1][2])[2].text.endswith("category: Audio\nprice: 189.00")

@@ -70,8 +70,9 @@ def worst_difference(
         expected = reference([Case(query, document, max_tokens=MAX_TOKENS) for document in documents])
         body = {"query": query, "documents": documents, **fields}
         response = httpx.post(f"{url}/v2/rerank", json=body, timeout=120).raise_for_status()
-        for result in response.json()["results"]:
-            differences.append(abs(result["relevance_score"] - expected[result["index"]].score))
+        differences += [
+            abs(result["relevance_score"] - expected[result["index"]].score) for result in response.json()["results"]
+        ]
     return max(differences)
 
 

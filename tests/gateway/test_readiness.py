@@ -25,7 +25,7 @@ async def reranker(serve: Serve, engine: StubEngine, tmp_path: Path) -> httpx.As
 
 
 async def checks(client: httpx.AsyncClient, *, ready: bool) -> dict[str, dict[str, Any]]:
-    """What /readyz found, by the name of the check."""
+    """The details of /readyz, by the name of the check."""
     response = await client.get("/readyz")
     assert response.status_code == (200 if ready else 503), response.text
     assert ("retry-after" in response.headers) is not ready
