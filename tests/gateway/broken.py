@@ -25,7 +25,14 @@ class Broken(NamedTuple):
 
 
 def files() -> list[Broken]:
-    return [*_others(), *_pictures_cut(), *_pictures_that_lie(), *_large_pictures(), *_videos()]
+    return [
+        *_others(),
+        *_pictures_cut(),
+        *_pictures_that_lie(),
+        *_pictures_without_content(),
+        *_large_pictures(),
+        *_videos(),
+    ]
 
 
 PICTURE = Image.effect_noise((160, 128), 90).convert("RGB")
@@ -136,6 +143,11 @@ def _pictures_that_lie() -> Iterator[Broken]:
     yield Broken(
         "HEIC of 3.6 gigapixels", "image", heic(PICTURE, claims=(60000, 60000)), f"{large}|{CUT}".format("image/heic")
     )
+
+
+def _pictures_without_content() -> Iterator[Broken]:
+    """Files of few bytes that are right at their start, and lack what must follow."""
+    of = {kind: saved(PICTURE, kind) for kind in ("PNG", "GIF", "JPEG")}
     for name, data in {
         "PNG without pixels": png(64, 64, depth=8, color_type=2, rows=b""),
         "PNG of no height": png(64, 0, depth=8, color_type=2, rows=b""),
@@ -151,9 +163,8 @@ def _pictures_that_lie() -> Iterator[Broken]:
     }.items():
         yield Broken(name, "image", data, CUT.format("image/png"))
     yield Broken("GIF without a frame", "image", of["GIF"][:13] + b";", CUT.format("image/gif"))
-    yield Broken(
-        "JPEG without a scan", "image", jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9", CUT.format("image/jpeg")
-    )
+    scanless = of["JPEG"][: of["JPEG"].index(b"\xff\xda")] + b"\xff\xd9"
+    yield Broken("JPEG without a scan", "image", scanless, CUT.format("image/jpeg"))
     thin = saved(Image.new("RGB", (2, 602)), "PNG")
     yield Broken("a thread", "image", thin, "2 x 602 pixels: one side is over 200 times as long as the other")
 

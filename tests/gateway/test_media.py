@@ -168,13 +168,17 @@ async def test_no_url_leads_into_this_network(internet: Internet, url: str) -> N
 
 async def test_no_redirect_leads_there_either(internet: Internet) -> None:
     internet.names |= {"localhost": [["127.0.0.1"]], "inner.example": [["10.1.2.3"]]}
+    reasons: dict[str, str] = {}
     async with internet.media() as media:
         for url in (*HOSTILE, *OTHER_SCHEMES):
             try:
                 await media.load("http://pictures.example/to?url=" + quote(url, safe=""))
             except BadMedia as refusal:
-                # Some are a path of the same server.
-                assert str(refusal).startswith((*BEFORE_TRYING, "redirected", "answered with status 404")), url
+                reasons[url] = str(refusal)
+    # Some of these URLs are a path of the same server, behind a redirect.
+    expected = (*BEFORE_TRYING, "redirected", "answered with status 404")
+    assert [f"{url}: {reason}" for url, reason in reasons.items() if not reason.startswith(expected)] == []
+    assert len(reasons) > 70
     assert set(internet.dialled) == {PUBLIC}
     assert internet.ports == {80}
 
@@ -284,8 +288,8 @@ async def test_what_is_no_base64_says_so(text: str, reason: str) -> None:
     assert refusal.value.code == ("media_too_large" if reason == "over 100 bytes" else "media_unreadable")
 
 
-def test_nothing_that_a_gateway_for_text_imports_loads_a_picture_or_video_library() -> None:
-    modules = ["app", "caches", "media.containers", "media.loader", "media.resolve", "media.sniff", "media.vision"]
+def test_no_module_of_a_text_gateway_loads_a_picture_or_video_library() -> None:
+    modules = ["caches", "media.containers", "media.loader", "media.resolve", "media.sniff", "media.vision"]
     script = f"""
 import importlib, sys
 for name in {modules}:
