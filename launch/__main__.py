@@ -1,214 +1,275 @@
-"""The command `rerank`: reads arguments and environment, and hands them to the part that does the work."""
+"""The command `rerank`: reads arguments and environment and calls the part that does the work.
 
-import argparse
-import asyncio
-import dataclasses
+The parts are imported by the commands that need them: `--help` and completion stay fast, and `rerank engine` runs
+where gateway/ is absent.
+"""
+
 import os
-import shlex
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from launch import catalogue, engine, memory, vllm
-from launch.catalogue import Catalogue, LaunchError, Model
-from launch.command import ENVIRONMENT, TESTED_VLLM
-from launch.doctor import doctor, table
-from launch.processes import supervise
-from launch.screen import Screen
-from launch.up import read_config, up
+import typer
 
-_DEFAULT_ON_GPU = "Qwen3-Reranker-4B"
-_PROFILES = {
-    "text": ("Qwen3-Reranker-4B",),
-    "vision": ("Qwen3-VL-Reranker-8B",),
-    "both": ("Qwen3-Reranker-4B", "Qwen3-VL-Reranker-8B"),
-}
-_DEFAULT_ELSEWHERE = "all-MiniLM-L6-v2"
+from launch.errors import LaunchError
+from launch.vllm import TESTED_VLLM
+
+# Panels and colours for a terminal, plain text for a pipe.
+_ON_TERMINAL = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _examples(*lines: str) -> str:
+    """Examples for the end of a help text. The backspace keeps the line breaks."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+app = typer.Typer(
+    name="rerank",
+    help="Run rerankers and the gateway in front of them.",
+    epilog=_examples("rerank up", "rerank models", "rerank up Qwen3-Reranker-4B --install-vllm"),
+    rich_markup_mode="rich" if _ON_TERMINAL else None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status."""
-    options = _parser().parse_args(arguments)
+    """Run one command; returns its exit status."""
+    from launch.console import Console
+
     try:
-        return int(options.run(options, dict(os.environ)))
+        status = app(arguments, prog_name="rerank", standalone_mode=False)
+        return int(status or 0)
     except LaunchError as error:
-        print(f"rerank: {error}", file=sys.stderr)
-        return 1
+        text, status = str(error), 1
+    except typer.TyperException as error:
+        text, status = " ".join(error.format_message().split()), error.exit_code
     except KeyboardInterrupt:
         return 130
-
-
-def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    screen, models = Screen(), catalogue.read()
-    config = read_config(options.config)
-    visible_gpus = environment.get("CUDA_VISIBLE_DEVICES")
-    if options.install_vllm:
-        if memory.free_gpu_memory(visible_gpus) is None:
-            raise LaunchError("--install-vllm installs the build for NVIDIA GPUs, and none is here")
-        installed: vllm.Vllm | None = vllm.install()
-    else:
-        installed = vllm.find(options.vllm, environment.get("PATH"))
-    free = engine.available_memory(installed, visible_gpus)
-    if options.profile and options.models:
-        raise LaunchError("name models or a --profile, not both")
-    names = _PROFILES[options.profile] if options.profile else options.models
-    chosen = [_model(models, name, options) for name in names] or [_default(models, installed, free, screen)]
-    if len({model.name.lower() for model in chosen}) < len(chosen):
-        raise LaunchError("the same model twice")
-    for model in chosen:
-        engine.refuse_what_the_gateway_cannot_serve(model, installed)
-    engines = engine.prepare_all(chosen, models, installed, free, _words(options.engine_args))
-    return _in_workspace(
-        lambda folder: up(
-            engines, config, environment, folder, screen, with_studio=not options.no_ui, lazy=options.lazy
-        )
-    )
-
-
-def _engine(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    screen, models = Screen(), catalogue.read()
-    model = _model(models, options.model, options)
-    extra = _words(options.engine_args)
-    if options.dry_run:
-        return _dry_run(models, model, options, extra, environment)
-    if options.after:
-        engine.wait_for(options.after, screen)
-    installed = vllm.find(options.vllm, environment.get("PATH"))
-    free = engine.available_memory(installed, environment.get("CUDA_VISIBLE_DEVICES"))
-    chosen = engine.prepare(model, models, installed, free, host=options.host, port=options.port, extra=extra)
-    engine.refuse_if_taken(options.host, options.port, change_with="--port")
-
-    async def introduce() -> None:
-        screen.say(f"{model.name} serves vLLM's API at {chosen.url}. Ctrl-C ends it.")
-
-    return _in_workspace(
-        lambda folder: supervise([chosen.program(folder / "engine.log", environment)], screen, once_ready=introduce)
-    )
-
-
-def _dry_run(
-    models: Catalogue, model: Model, options: argparse.Namespace, extra: Sequence[str], environment: Mapping[str, str]
-) -> int:
-    """Prints the command instead of running it; without an installed vLLM, that of the tested version."""
-    found = None if options.vllm_version else vllm.find(options.vllm, environment.get("PATH"))
-    assumed = found or vllm.Vllm(options.vllm or "vllm", options.vllm_version or TESTED_VLLM, cpu=False)
-    free = engine.available_memory(found, environment.get("CUDA_VISIBLE_DEVICES")) if found else None
-    chosen = engine.prepare(model, models, assumed, free, host=options.host, port=options.port, extra=extra)
-    variables = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
-    print(" ".join([*variables, shlex.join(chosen.commands[0])]))
-    return 0
-
-
-def _models(_options: argparse.Namespace, _environment: Mapping[str, str]) -> int:
-    rows = [
-        [
-            model.name + (" *" if model.community else ""),
-            model.family,
-            ",".join(model.modalities),
-            str(model.context),
-            f"{memory.needed_gib(model):.1f} GiB",
-            "embedded" if model.engine == "embedded" else engine.oldest_vllm(model),
-            ", ".join(model.aliases),
-        ]
-        for model in catalogue.read().models
-    ]
-    print(table(["NAME", "FAMILY", "TAKES", "CONTEXT", "MEMORY", "VLLM FROM", "ALSO CALLED"], rows))
-    print("\n* quantised by the community, not measured by us")
-    return 0
-
-
-def _doctor(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    report, healthy = doctor(options.gateway, options.api_key or environment.get("RERANK_API_KEY"))
-    print(report)
-    return 0 if healthy else 1
-
-
-def _model(models: Catalogue, name: str, options: argparse.Namespace) -> Model:
-    folder = Path(name)
-    if folder.is_dir():
-        if not options.family:
-            raise LaunchError(f"{folder} is a folder: say which --family it is ({', '.join(models.families)})")
-        return models.folder(folder.absolute(), options.family, options.max_tokens)
-    model = models.find(name)
-    return dataclasses.replace(model, max_tokens=min(options.max_tokens or model.max_tokens, model.context))
-
-
-def _default(models: Catalogue, installed: vllm.Vllm | None, free: memory.Memory | None, screen: Screen) -> Model:
-    """The 4B reranker where a GPU and vLLM are, else the one that runs anywhere."""
-    has_gpu = free is not None and free.device == "cuda"
-    if has_gpu and installed:
-        return models.find(_DEFAULT_ON_GPU)
-    missing = "vLLM is not installed (--install-vllm does that)" if has_gpu else "No NVIDIA GPU here"
-    screen.say(f"{missing}: serving {_DEFAULT_ELSEWHERE}, small and English first, good for trying things out")
-    return models.find(_DEFAULT_ELSEWHERE)
-
-
-def _in_workspace(run: Callable[[Path], Coroutine[Any, Any, int]]) -> int:
-    """Runs with a private folder for logs and the merged configuration; kept when something failed."""
-    folder = Path(tempfile.mkdtemp(prefix="rerank-"))
-    status = 0
-    try:
-        status = asyncio.run(run(folder))
-    finally:
-        if status == 0:
-            shutil.rmtree(folder, ignore_errors=True)
+    if text:
+        Console(sys.stderr, os.environ).error(text)
     return status
 
 
-def _words(groups: Sequence[str]) -> list[str]:
-    return [word for group in groups for word in shlex.split(group)]
+def _known_models(incomplete: str) -> Iterator[str]:
+    from launch import catalogue
+
+    return (model.name for model in catalogue.read().models if model.name.lower().startswith(incomplete.lower()))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rerank", description="Runs rerankers and the gateway in front of them.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def _known_families(incomplete: str) -> Iterator[str]:
+    from launch import catalogue
 
-    command = commands.add_parser("up", help="start engines, the gateway and the studio, and show how to ask them")
-    command.set_defaults(run=_up)
-    command.add_argument(
-        "models", nargs="*", metavar="MODEL", help="a name of `rerank models`, or a folder with --family"
+    return (family for family in catalogue.read().families if family.startswith(incomplete))
+
+
+def _known_profiles(incomplete: str) -> Iterator[str]:
+    from launch import catalogue
+
+    return (profile for profile in catalogue.read().profiles if profile.startswith(incomplete))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"rerank {version('rerank-gateway')}")
+        except PackageNotFoundError:  # a checkout that is not installed, as in vLLM's image
+            print("rerank, not installed")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _rerank(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
+
+
+_Name = typer.Argument(
+    metavar="NAME", help="A name of `rerank models`, or a folder with --family.", autocompletion=_known_models
+)
+_Names = typer.Argument(
+    metavar="MODEL", help="Names of `rerank models`, or folders with --family.", autocompletion=_known_models
+)
+_Family = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The family of the model in a folder, one of `rerank models`.",
+        autocompletion=_known_families,
+    ),
+]
+_MaxTokens = Annotated[
+    int | None, typer.Option(metavar="N", help="Longest prompt to serve. A shorter one takes less memory.")
+]
+_Vllm = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="The vllm to use. Default: beside this Python, in .venv-vllm, or on the PATH."),
+]
+_EngineArgs = Annotated[
+    list[str] | None,
+    typer.Option(metavar="WORDS", help="More arguments for the engine, which win: --engine-args='--dtype float32'."),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(
+    epilog=_examples(
+        "rerank up",
+        "rerank up Qwen3-Reranker-0.6B all-MiniLM-L6-v2",
+        "rerank up --profile both --install-vllm",
+        "rerank up ./my-model --family cross-encoder --config gateway.yaml",
     )
-    command.add_argument("--profile", choices=_PROFILES, help="the models for text, for pictures and video, or both")
-    command.add_argument("--config", type=Path, metavar="FILE", help="settings of the gateway; RERANK_* variables win")
-    command.add_argument("--install-vllm", action="store_true", help=f"install vLLM {TESTED_VLLM} in .venv-vllm first")
-    command.add_argument("--lazy", action="store_true", help="start an engine when the gateway is asked to load it")
-    command.add_argument("--no-ui", action="store_true", help="no studio in the browser")
-    _add_engine_options(command)
+)
+def up(
+    models: Annotated[list[str] | None, _Names] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The models for text, for pictures and videos (vision), or both.",
+            autocompletion=_known_profiles,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings of the gateway. RERANK_* variables override them.")
+    ] = None,
+    install_vllm: Annotated[
+        bool, typer.Option("--install-vllm", help=f"Install vLLM {TESTED_VLLM} in .venv-vllm first.")
+    ] = False,
+    lazy: Annotated[bool, typer.Option("--lazy", help="Start an engine when the gateway is asked to load it.")] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="No studio in the browser.")] = False,
+    family: _Family = None,
+    max_tokens: _MaxTokens = None,
+    vllm: _Vllm = None,
+    engine_args: _EngineArgs = None,
+) -> int:
+    """Start engines, the gateway and the studio, and show how to ask them."""
+    from launch import catalogue, engine, machine, selection
+    from launch.console import Console
+    from launch.gateway_config import read_config
+    from launch.up import Composition
+    from launch.up import up as run
+    from launch.workspace import run_in_workspace
 
-    command = commands.add_parser("engine", help="run one engine in the foreground")
-    command.set_defaults(run=_engine)
-    command.add_argument("model", metavar="NAME", help="a name of `rerank models`, or a folder with --family")
-    command.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: vLLM leaves /score open to everybody")
-    command.add_argument("--port", type=int, default=8001, help="default 8001")
-    command.add_argument("--after", metavar="URL", help="start when the engine there is ready: for two on one GPU")
-    command.add_argument("--dry-run", action="store_true", help="print the command and stop")
-    command.add_argument("--vllm-version", metavar="VERSION", help="with --dry-run: the form for that version")
-    _add_engine_options(command)
-
-    command = commands.add_parser("models", help="list the models known by name")
-    command.set_defaults(run=_models)
-
-    command = commands.add_parser("doctor", help="check that a running gateway gives the right numbers")
-    command.set_defaults(run=_doctor)
-    command.add_argument("--gateway", default="http://127.0.0.1:8000", metavar="URL", help="default %(default)s")
-    command.add_argument("--api-key", metavar="KEY", help="default: the variable RERANK_API_KEY")
-    return parser
+    known, environment = catalogue.read(), dict(os.environ)
+    console = Console(sys.stdout, environment)
+    if profile and profile not in known.profiles:
+        raise typer.BadParameter(f"{profile!r} is none of {', '.join(known.profiles)}", param_hint="--profile")
+    if profile and models:
+        raise LaunchError("name models or a --profile, not both")
+    settings = read_config(config)
+    here = machine.install_vllm(environment) if install_vllm else machine.measure(vllm, environment)
+    names = known.profiles[profile] if profile else models or [selection.default_name(known, here, console)]
+    chosen = selection.select_all(known, names, selection.Wish(family, max_tokens))
+    engines = engine.prepare_all(chosen, known, here, _words(engine_args))
+    composition = Composition(engines, settings, with_studio=not no_ui, lazy=lazy)
+    return run_in_workspace(lambda folder, stop: run(composition, environment, folder, console, stop))
 
 
-def _add_engine_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--family", help="of the model in a folder: cross-encoder, qwen3-reranker, qwen3-vl-reranker")
-    command.add_argument("--max-tokens", type=int, metavar="N", help="longest prompt to serve; less takes less memory")
-    command.add_argument("--vllm", metavar="PATH", help="the vllm to use; default: here, in .venv-vllm, or on the PATH")
-    command.add_argument(
-        "--engine-args",
-        action="append",
-        default=[],
-        metavar="WORDS",
-        help="more arguments for the engine; they win. Write --engine-args='--dtype float32'",
+@app.command(
+    epilog=_examples(
+        "rerank engine Qwen3-Reranker-4B --port 8001",
+        "rerank engine Qwen3-Reranker-4B --dry-run",
+        "rerank engine Qwen3-VL-Reranker-2B --port 8002 --after http://127.0.0.1:8001",
     )
+)
+def engine(
+    model: Annotated[str, _Name],
+    host: Annotated[str, typer.Option(help="vLLM's /score asks for no key: keep it on this machine.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the engine.")] = 8001,
+    after: Annotated[
+        str | None, typer.Option(metavar="URL", help="Start when the engine there is ready: for two on one GPU.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command and stop.")] = False,
+    vllm_version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="With --dry-run: the command for that version.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON.")] = False,
+    family: _Family = None,
+    max_tokens: _MaxTokens = None,
+    vllm: _Vllm = None,
+    engine_args: _EngineArgs = None,
+) -> int:
+    """Run one engine in the foreground."""
+    from launch import catalogue, machine, selection
+    from launch.address import Address
+    from launch.engine import prepare
+
+    known, environment, address = catalogue.read(), dict(os.environ), Address(host, port)
+    chosen = selection.select(known, model, selection.Wish(family, max_tokens))
+    if json and not dry_run:
+        raise typer.BadParameter("--json goes with --dry-run", param_hint="--json")
+    if dry_run:
+        from launch.dry_run import dry_run_machine, print_command
+
+        here = dry_run_machine(vllm, vllm_version, environment)
+        print_command(prepare(chosen, known, here, address, _words(engine_args)), as_json=json)
+        return 0
+    if after:
+        from launch.console import Console
+        from launch.readiness import wait_for_engine
+
+        wait_for_engine(after, Console(sys.stdout, environment))
+    from launch.foreground import run
+
+    here = machine.measure(vllm, environment)
+    return run(prepare(chosen, known, here, address, _words(engine_args)), environment)
+
+
+@app.command(epilog=_examples("rerank models", "rerank models --json"))
+def models(json: _Json = False) -> int:
+    """List the models known by name."""
+    from launch import catalogue, listing
+    from launch.console import Console
+
+    known = catalogue.read().models
+    if json:
+        _print_json([listing.entry(model) for model in known])
+        return 0
+    console = Console(sys.stdout, os.environ)
+    console.table(listing.HEAD, [listing.row(model) for model in known])
+    console.say(f"\n{listing.NOTE}")
+    return 0
+
+
+@app.command(epilog=_examples("rerank doctor", "rerank doctor --gateway https://rerank.example.com --api-key KEY"))
+def doctor(
+    gateway: Annotated[str, typer.Option(metavar="URL", help="The gateway to examine.")] = "http://127.0.0.1:8000",
+    api_key: Annotated[str | None, typer.Option(metavar="KEY", help="Default: the variable RERANK_API_KEY.")] = None,
+    json: _Json = False,
+) -> int:
+    """Check that a running gateway gives the right numbers."""
+    from launch.console import Console
+    from launch.doctor import HEAD, examine, rows
+
+    report = examine(gateway, api_key or os.environ.get("RERANK_API_KEY"))
+    if json:
+        _print_json(report)
+    else:
+        Console(sys.stdout, os.environ).table(HEAD, rows(report))
+    return 0 if report["ready"] else 1
+
+
+def _words(groups: Sequence[str] | None) -> list[str]:
+    """The words of all --engine-args, split as a shell does."""
+    import shlex
+
+    return [word for group in groups or () for word in shlex.split(group)]
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

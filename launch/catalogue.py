@@ -1,28 +1,25 @@
-"""The catalogue of models: reads models.yaml into frozen records and finds one by any of its names."""
+"""The catalogue of models: reads models.yaml into frozen records and finds a model by any of its names."""
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
+
+from launch.errors import LaunchError
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-class LaunchError(Exception):
-    """Something the person at the keyboard must change; the text is all they need to read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """One entry of models.yaml, its family's defaults filled in. The fields are explained there."""
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of models.yaml, with its family's fields filled in. models.yaml explains the fields."""
 
     name: str
     family: str
-    hub: str  # repository on the hub, or a local folder
+    hub: str  # a repository on the hub, or an absolute path of a local folder
     context: int
     max_tokens: int
     min_vllm: str
@@ -33,10 +30,11 @@ class Model:
     max_tokens_per_doc: int | None = None
     revision: str | None = None
     min_vllm_gateway: str | None = None
-    hf_overrides: Mapping[str, Any] = field(default_factory=dict)
+    hf_overrides: dict[str, Any] = {}
     tie_word_embeddings: bool | None = None
     template: str | None = None
     vllm_args: tuple[str, ...] = ()
+    causal: bool = False
     layers: int = 0
     kv_heads: int = 0
     head_dim: int = 0
@@ -50,8 +48,9 @@ class Model:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Key and value of every layer; 0 for an encoder, which keeps none."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * (4 if self.dtype == "float32" else 2)
+        """Bytes of key and value over all layers; 0 without causal attention, which alone needs a KV cache."""
+        elements = 2 * self.layers * self.kv_heads * self.head_dim
+        return elements * (4 if self.dtype == "float32" else 2) if self.causal else 0
 
     @property
     def is_folder(self) -> bool:
@@ -59,17 +58,24 @@ class Model:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everything this model may be asked for by."""
+        """All names by which the model can be asked for."""
         return (self.name, self.hub, *self.aliases)
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalogue(msgspec.Struct, frozen=True):
+    """The content of models.yaml.
+
+    profiles: model names by profile of `rerank up`. default_models: the model for a machine with a GPU ("gpu") and
+    for any other ("cpu").
+    """
+
     models: tuple[Model, ...]
     families: Mapping[str, Mapping[str, Any]]
+    profiles: Mapping[str, tuple[str, ...]] = {}
+    default_models: Mapping[str, str] = {}
 
     def find(self, name: str) -> Model:
-        """The model called so, in any case; raises LaunchError naming near matches."""
+        """The model of this name, in upper or lower case. Raises LaunchError, which suggests similar names."""
         by_name = {known.lower(): model for model in self.models for known in model.names}
         if model := by_name.get(name.lower()):
             return model
@@ -80,7 +86,7 @@ class Catalogue:
         )
 
     def folder(self, path: Path, family: str, max_tokens: int | None) -> Model:
-        """A model of a known family in a local folder; its sizes are read from its files."""
+        """A model of a known family in a local folder. Its sizes are read from its files. Raises LaunchError."""
         if family not in self.families:
             raise LaunchError(f"--family {family}: known families are {', '.join(self.families)}")
         try:
@@ -88,35 +94,45 @@ class Catalogue:
         except (OSError, ValueError) as error:
             raise LaunchError(f"{path} holds no readable config.json: {error}") from error
         text = config.get("text_config", config)
-        recipe = dict(self.families[family])
+        recipe = self.families[family]
         context = int(text.get("max_position_embeddings", recipe.get("context", 512)))
         heads = int(text.get("num_attention_heads", 1))
-        causal = "hf_overrides" in recipe
         sizes = {
             "weights_gb": sum(file.stat().st_size for file in path.glob("*.safetensors")) / 1e9,
-            "layers": text.get("num_hidden_layers", 0) if causal else 0,
+            "layers": text.get("num_hidden_layers", 0),
             "kv_heads": text.get("num_key_value_heads", heads),
             "head_dim": text.get("head_dim") or text.get("hidden_size", 0) // heads,
             "context": context,
             "max_tokens": min(max_tokens or recipe.get("max_tokens", context), context),
         }
-        if family == "qwen3-vl-reranker":
+        if "text_config" in config:
             sizes["tie_word_embeddings"] = bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings")))
         return _model(path.name, {**recipe, "family": family, "hub": str(path), **sizes})
 
 
 def read(path: Path | None = None) -> Catalogue:
-    """Reads models.yaml: beside this file in an installed package, one folder up in a checkout."""
+    """Read models.yaml: beside this file in an installed package, one folder up in a checkout.
+
+    Raises LaunchError with the name of the entry that is wrong.
+    """
     here = Path(__file__).parent
     path = path or next(place for place in (here / "models.yaml", here.parent / "models.yaml") if place.exists())
-    data = yaml.safe_load(path.read_text())
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
     families = data["families"]
-    models = [_model(name, {**families[entry["family"]], **entry}) for name, entry in data["models"].items()]
-    return Catalogue(tuple(models), families)
+    for name, entry in data["models"].items():
+        if entry.get("family") not in families:
+            raise LaunchError(f"{path}: models.{name}.family: known families are {', '.join(families)}")
+    models = tuple(_model(name, {**families[entry["family"]], **entry}) for name, entry in data["models"].items())
+    return Catalogue(
+        models,
+        families,
+        {name: tuple(chosen) for name, chosen in data.get("profiles", {}).items()},
+        data.get("default_models", {}),
+    )
 
 
 def _model(name: str, entry: Mapping[str, Any]) -> Model:
-    lists: dict[str, Sequence[str]] = {
-        key: tuple(entry[key]) for key in ("modalities", "vllm_args", "aliases") if key in entry
-    }
-    return Model(name=name, **{**entry, **lists})
+    try:
+        return msgspec.convert({**entry, "name": name}, Model)
+    except msgspec.ValidationError as error:
+        raise LaunchError(f"models.yaml: models.{name}: {error}") from None

@@ -1,26 +1,24 @@
 """The command line of an engine: a pure function of model, vLLM version and memory plan."""
 
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from launch.catalogue import TEMPLATES, LaunchError, Model
+from launch.address import Address
+from launch.catalogue import TEMPLATES, Model
+from launch.errors import LaunchError
 from launch.memory import Plan
+from launch.vllm import Version, Vllm, parse_version
 
-Version = tuple[int, int, int]
-
-# The newest vLLM this was tested with; `--install-vllm` installs it and `--dry-run` assumes it.
-TESTED_VLLM = "0.32.0"
-
-# Added to an engine's environment. Not VLLM_CPU_KVCACHE_SPACE: it beats --kv-cache-memory-bytes, in gigabytes.
+# Added to an engine's environment. VLLM_CPU_KVCACHE_SPACE is not among them: it overrides --kv-cache-memory-bytes, and
+# counts in gigabytes.
 ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """Arguments that vLLM wants, `since` <= version < `before`; [] for models they do not concern."""
+    """Arguments for versions with `since` <= version < `before`. They are empty for models that do not need them."""
 
     since: Version
     before: Version
@@ -31,66 +29,52 @@ _ANY: Version = (0, 0, 0)
 _NEVER: Version = (999, 0, 0)
 
 _ROWS = (
-    # --task was the only form until 0.10.0 and is gone since 0.13.
+    # --task was the only form up to 0.10.0 and was removed in 0.13.
     _Row(_ANY, (0, 10, 1), lambda _model, _plan: ["--task", "score"]),
     _Row((0, 10, 1), _NEVER, lambda _model, _plan: ["--runner", "pooling"]),
     _Row(_ANY, _NEVER, lambda model, _plan: ["--dtype", model.dtype]),
     _Row(_ANY, _NEVER, lambda _model, plan: ["--max-model-len", str(plan.max_model_len)]),
     _Row(_ANY, _NEVER, lambda _model, plan: ["--max-num-seqs", str(plan.max_num_seqs)]),
     _Row(_ANY, _NEVER, lambda _model, plan: _utilisation(plan)),
-    # Earlier CPU builds take 4 GiB of cache unless told otherwise, and have no such flag.
+    # Earlier CPU builds lack the flag and take 4 GiB of cache.
     _Row((0, 11, 0), _NEVER, lambda _model, plan: _kv_cache(plan)),
     _Row(_ANY, (0, 33, 0), lambda model, _plan: _overrides(model, with_tie=True)),
     _Row((0, 33, 0), _NEVER, lambda model, _plan: _overrides(model, with_tie=False)),
-    # Scoring ignores the template before 0.14: there a caller must send complete prompts.
+    # Before 0.14 scoring ignores the template, so that callers must send complete prompts.
     _Row((0, 14, 0), _NEVER, lambda model, _plan: _template(model)),
     _Row(_ANY, _NEVER, lambda model, _plan: model.vllm_args),
 )
 
 
-def vllm_command(
-    model: Model,
-    version: str,
-    plan: Plan,
-    *,
-    port: int,
-    host: str = "127.0.0.1",
-    executable: str = "vllm",
-    extra: Sequence[str] = (),
-) -> list[str]:
-    """The `vllm serve` command for this version of vLLM; `extra` comes last, so it wins.
+def vllm_command(model: Model, vllm: Vllm, plan: Plan, address: Address, extra: Sequence[str] = ()) -> list[str]:
+    """The `vllm serve` command for this version of vLLM. `extra` comes last, so that it wins.
 
-    Raises LaunchError where the version cannot give the model's right scores.
+    Raises LaunchError if the version cannot give the model's right scores.
     """
-    if parse_version(version) < parse_version(model.min_vllm):
-        raise LaunchError(f"{model.name} needs vLLM {model.min_vllm} or later, and this is {version}")
-    number = parse_version(version)
+    number = parse_version(vllm.version)
+    if number < parse_version(model.min_vllm):
+        raise LaunchError(f"{model.name} needs vLLM {model.min_vllm} or later, and this is {vllm.version}")
     revision = ["--revision", model.revision] if model.revision else []
     fitted = [word for row in _ROWS if row.since <= number < row.before for word in row.arguments(model, plan)]
-    address = ["--host", host, "--port", str(port)]
     names = ["--served-model-name", *dict.fromkeys((model.name, model.hub))]
-    return [executable, "serve", model.hub, *revision, *address, *names, *fitted, *extra]
+    return [vllm.executable, "serve", model.hub, *revision, *_listen(address), *names, *fitted, *extra]
 
 
-def embedded_command(*, port: int, host: str = "127.0.0.1", extra: Sequence[str] = ()) -> list[str]:
-    """The engine that ships in this package."""
-    return [sys.executable, "-m", "launch.embedded", "--host", host, "--port", str(port), *extra]
+def embedded_command(address: Address, extra: Sequence[str] = ()) -> list[str]:
+    """The command of the engine that ships in this package."""
+    return [sys.executable, "-m", "launch.embedded", *_listen(address), *extra]
 
 
 def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without the gateway's settings: its keys are no business of an engine."""
+    """The caller's environment without the gateway's settings, among them its API keys."""
     return {
         **{name: value for name, value in environment.items() if not name.startswith("RERANK_")},
         **ENVIRONMENT,
     }
 
 
-def parse_version(text: str) -> Version:
-    """`0.32.0+cpu`, `0.11.1rc4`, `0.33` -> three numbers; raises LaunchError for anything else."""
-    match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", text)
-    if not match:
-        raise LaunchError(f"not a version of vLLM: {text!r}")
-    return int(match[1]), int(match[2]), int(match[3] or 0)
+def _listen(address: Address) -> list[str]:
+    return ["--host", address.host, "--port", str(address.port)]
 
 
 def _utilisation(plan: Plan) -> list[str]:
@@ -106,7 +90,7 @@ def _kv_cache(plan: Plan) -> list[str]:
 def _overrides(model: Model, *, with_tie: bool) -> list[str]:
     overrides = dict(model.hf_overrides)
     if with_tie and model.tie_word_embeddings is not None:
-        # With transformers 5 the nested config lacks this key, and vLLM before 0.33 reads it there.
+        # transformers 5 leaves this key out of the nested config, where vLLM before 0.33 reads it.
         overrides["text_config"] = {"tie_word_embeddings": model.tie_word_embeddings}
     return ["--hf-overrides", json.dumps(overrides, separators=(",", ":"))] if overrides else []
 

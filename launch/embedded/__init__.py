@@ -1,1 +1,1 @@
-"""Ranks text with all-MiniLM-L6-v2 on any processor, without torch, and speaks vLLM's wire."""
+"""The embedded engine: all-MiniLM-L6-v2 on any processor, without torch, behind vLLM's wire."""

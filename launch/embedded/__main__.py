@@ -26,13 +26,16 @@ def main() -> None:
         port=arguments.port,
         log_level="warning",
         access_log=False,
-        timeout_keep_alive=75,  # longer than its clients keep a connection: else one could be closed just as it is used
+        timeout_keep_alive=75,  # longer than clients keep a connection, so that none is closed just as it is used
         timeout_graceful_shutdown=10,
     )
 
 
 def _tested(checkpoint: weights.Checkpoint, cache: Path, cores: int) -> Encoder:
-    """An encoder whose cosines are those of sentence-transformers on this very processor. Raises WeightsError."""
+    """An encoder that gives the cosines of sentence-transformers on this processor, by self-test. Raises WeightsError.
+
+    The quantised form is preferred. Ends the program if not even float32 passes.
+    """
     tokenizer = open_tokenizer(weights.read_tokenizer(checkpoint))
     precisions: tuple[weights.Precision, ...] = (quantised_for(platform.machine(), _processor_flags()), "float32")
     for precision in precisions:
@@ -46,7 +49,7 @@ def _tested(checkpoint: weights.Checkpoint, cache: Path, cores: int) -> Encoder:
 
 
 def quantised_for(machine: str, flags: str) -> weights.Precision:
-    """The fast quantised form on this processor: see `graph` for the two."""
+    """The quantised form that is right on this processor. `graph` describes both forms."""
     adds_in_32_bits = "vnni" in flags or machine in ("aarch64", "arm64")
     return "int8" if adds_in_32_bits else "uint8"
 
@@ -54,7 +57,7 @@ def quantised_for(machine: str, flags: str) -> weights.Precision:
 def _processor_flags() -> str:
     try:
         return Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux: the form that is right everywhere will do
+    except OSError:  # not Linux: take the form that is right everywhere
         return ""
 
 

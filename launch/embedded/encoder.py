@@ -1,4 +1,4 @@
-"""Turns texts into unit vectors on all cores, a few texts at a time, so that no request waits for a whole other one."""
+"""Encodes texts as unit vectors on all cores. Requests take turns every few texts, so that a long one blocks nobody."""
 
 import asyncio
 import math
@@ -15,26 +15,26 @@ from tokenizers import Tokenizer
 
 from launch.embedded.weights import MAX_TOKENS
 
-SEP = 102  # the id that closes every text, also one that was cut
+SEP = 102  # the id of [SEP], the last token of every text, even of a text that was cut
 
-# What of a text is tokenised at all: 256 tokens of ordinary text are 1,000 characters, and the tokens of a document of
-# 60 million would fill gigabytes.
+# Only the first characters of a text are tokenised. 256 tokens of ordinary text are about 1,000 characters, and the
+# tokens of a document with 60 million characters would fill gigabytes.
 MAX_CHARACTERS = 16_384
 
-# Texts a core takes at a time, about 10 ms: enough to hide the change of threads, short enough to be fair.
+# Texts per turn of a core, about 10 ms: long enough to hide the cost of switching threads, short enough to be fair.
 SLICE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A text as the model read it: float32 [384] of length 1, and the tokens that went into it."""
+    """An encoded text: its vector, float32 [384] of length 1, and the number of tokens that the model read."""
 
     vector: npt.NDArray[np.float32]
     tokens: int
 
 
 class Encoder:
-    """`session` must be single-threaded: the cores are kept busy by as many runs at once."""
+    """Runs a single-threaded `session` on `cores` threads at once."""
 
     def __init__(self, session: onnxruntime.InferenceSession, tokenizer: Tokenizer, *, cores: int) -> None:
         self._session, self._tokenizer, self._cores = session, tokenizer, cores
@@ -42,10 +42,10 @@ class Encoder:
         self._free = asyncio.Semaphore(cores)
 
     async def encode(self, texts: Sequence[str]) -> dict[str, Encoded]:
-        """Every distinct text once.
+        """The encoded texts, by text. A text that occurs twice is encoded once.
 
-        A request never has more than `cores` slices waiting, and the semaphore is first come, first served:
-        so requests take turns slice by slice, and one of 10,000 texts delays one of 10 by some hundredths of a second.
+        A request has at most `cores` slices waiting, and the semaphore is first come, first served. So requests take
+        turns slice by slice: a request of 10,000 texts delays one of 10 texts by some hundredths of a second.
         """
         distinct = list(dict.fromkeys(texts))
         slices = iter([distinct[start : start + SLICE] for start in range(0, len(distinct), SLICE)])
@@ -63,7 +63,7 @@ class Encoder:
         return encoded
 
     def encode_one(self, text: str) -> Encoded:
-        """The text alone, in the caller's thread. Each text is a run of its own: see `graph` for why."""
+        """Encode one text in the caller's thread. Each text is a run of its own; `graph` gives the reason."""
         ids = self.token_ids(text[:MAX_CHARACTERS])
         if len(ids) > MAX_TOKENS:
             ids = [*ids[: MAX_TOKENS - 1], SEP]
@@ -71,7 +71,7 @@ class Encoder:
         return Encoded(vector, len(ids))
 
     def token_ids(self, text: str, *, special: bool = True) -> list[int]:
-        """All of the text's tokens, however many; `special` adds [CLS] and [SEP]."""
+        """Token ids of the whole text. `special` adds [CLS] and [SEP]."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
         return ids
 
@@ -83,7 +83,7 @@ class Encoder:
 
 
 def open_session(graph: bytes) -> onnxruntime.InferenceSession:
-    """Raises whatever onnxruntime does (it has no common class) when the bytes are not a graph it can run."""
+    """A single-threaded session. onnxruntime raises errors without a common class if it cannot run the graph."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -91,7 +91,7 @@ def open_session(graph: bytes) -> onnxruntime.InferenceSession:
 
 
 def open_tokenizer(content: str) -> Tokenizer:
-    """Without the fixed 128 tokens that tokenizer.json asks for: sentence-transformers ignores them too."""
+    """The tokenizer without the padding and truncation to 128 tokens of tokenizer.json, as in sentence-transformers."""
     tokenizer = Tokenizer.from_str(content)
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -99,7 +99,7 @@ def open_tokenizer(content: str) -> Tokenizer:
 
 
 def usable_cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """The cores this process may really use: its affinity, and in a container the quota of its cgroup."""
+    """Number of cores this process may use, by its affinity and, in a container, its cgroup's quota."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = cpu_max.read_text().split()

@@ -1,17 +1,18 @@
 """Builds all-MiniLM-L6-v2 as an ONNX graph: the token ids of one text in, its unit vector out.
 
-One text a run, at its own length: without padding and without a batch nothing but the text can reach its vector. It
-costs nothing: quantised texts of 60 tokens take as long one by one as in batches of 4, 8 or 32 of equal length, and
-single-threaded runs side by side are faster than one run on all threads, which loses time wherever threads must meet.
+Each text is a run of its own length. Without padding and without a batch, nothing but the text can influence its
+vector. This costs no time: quantised texts of 60 tokens take as long one by one as in batches of 4, 8 or 32 of equal
+length. Single-threaded runs side by side are faster than one run on all threads, whose threads wait for each other.
 
-Quantised, every matrix product finds the range of its activations row by row, that is token by token. A single range
-for the whole tensor, as onnxruntime's own tool makes it, is ruled by the few tokens whose activations are ten times
-the others' ([CLS], [SEP]), and moves cosines by 0.010 on average and 0.048 at most, against 0.004 and 0.021 by rows.
-Time against float32 with VNNI: 0.4. NDCG@5 on graded product searches: 0.935, float32 0.940, BM25 0.804.
+In a quantised graph each matrix product measures the range of its activations by row, that is by token. onnxruntime's
+own tool takes one range for the whole tensor. A few tokens ([CLS], [SEP]) have activations ten times as large as the
+others and decide that range, which moves cosines by 0.010 on average and 0.048 at most. By row it is 0.004 and 0.021.
+With VNNI a quantised graph takes 0.4 of float32's time. NDCG@5 on graded product searches is 0.935, against 0.940 for
+float32 and 0.804 for BM25.
 
-Weights are whole numbers within ±127, one scale per output. Processors that multiply bytes by signed bytes and add in
-32 bits (VNNI, ARM) take them as int8. Others add in 16 bits and saturate (an emulated Haswell moves cosines by 0.07):
-they take the weights as uint8, shifted by 128. The numbers are the same, the product slower, the scores equal.
+Weights are integers within ±127 with one scale per output. Processors that multiply bytes by signed bytes and add in
+32 bits (VNNI, ARM) take them as int8. Others add in 16 bits and saturate: an emulated Haswell moves cosines by 0.07.
+They take the weights as uint8, shifted by 128. Its product is slower, and the scores are the same.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ CONTRIB = "com.microsoft"  # onnxruntime's own operators
 
 
 def build(weights: Weights, precision: Precision) -> bytes:
-    """The serialised model: in `ids`, int64 [tokens], at most MAX_TOKENS; out `vector`, float32 [384], of length 1."""
+    """The serialised model. Input `ids`: int64 [tokens], up to MAX_TOKENS. Output `vector`: float32 [384], length 1."""
     graph = _Graph()
     embed, linear = _KINDS[precision]
 
@@ -63,7 +64,7 @@ def build(weights: Weights, precision: Precision) -> bytes:
 
 
 class _Graph:
-    """Nodes and constants under construction; every method returns the name of the value it adds."""
+    """Nodes and constants of a graph under construction. Methods return the name of the value that they add."""
 
     def __init__(self) -> None:
         self._nodes: list[Any] = []
@@ -98,7 +99,11 @@ def _linear_float32(graph: _Graph, x: str, weight: Array, bias: Array) -> str:
 
 
 def _linear_quantised(graph: _Graph, x: str, weight: Array, bias: Array, *, zero: np.integer[Any]) -> str:
-    """x is low + spread / 255 * bytes, row by row; so x @ W + b is spread / 255 * (bytes @ W) + low * sums of W + b."""
+    """x @ W.T + b with quantised x and W.
+
+    Each row of x is low + spread / 255 * bytes. So the product is spread / 255 * (bytes @ W.T) + low * (row sums of W)
+    + b.
+    """
     last, step = graph.constant(np.array([-1])), graph.constant(np.float32(1 / 255))
     low, high = (graph.add(reduce, x, last) for reduce in ("ReduceMin", "ReduceMax"))
     spread = graph.add("Sub", high, low)
@@ -120,7 +125,7 @@ def _embed_float32(graph: _Graph, table: Array) -> str:
 
 
 def _embed_quantised(graph: _Graph, table: Array) -> str:
-    """A scale per word: a quarter of the memory; only the words of the text become floats again."""
+    """Embeddings with one scale per word, in a quarter of the memory. Only the rows of the text become floats."""
     scale = np.abs(table).max(axis=1, keepdims=True) / 127
     rows = graph.add("Gather", graph.constant(np.round(table / scale).astype(np.int8)), "ids")
     scales = graph.add("Gather", graph.constant(scale), "ids")

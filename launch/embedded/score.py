@@ -1,4 +1,4 @@
-"""The score of a pair: how probably the document answers the query, from the cosine of their vectors alone."""
+"""The score of a pair: the probability that the document answers the query, from the cosine of their vectors."""
 
 import math
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from launch.embedded.encoder import Encoded
 from launch.embedded.weights import Precision
 
 # A logistic fit of "rated fully relevant" on the cosine, by maximum likelihood, over 1,446 pairs of product search:
-# 48 queries, each with some 30 products that a search had found for it, rated 0 to 3. Even the wrong ones are near
-# misses there, so 0.5 parts right from almost right; what is off the subject altogether scores below 0.1.
+# 48 queries with about 30 products each that a search had found, rated 0 to 3. Even the wrong products there are near
+# misses. So 0.5 separates right from almost right, and documents on another subject score below 0.1.
 SLOPE = 8.3
 MIDDLE = 0.457
 
-# Pairs with their cosines by sentence-transformers in float32.
+# Query, document, and their cosine by sentence-transformers in float32.
 PROBES = (
     ("how to reset a forgotten password", "Click 'Forgot password' and follow the link in the e-mail.", 0.7531),
     ("how to reset a forgotten password", "The museum is closed on Mondays.", 0.0725),
@@ -25,7 +25,7 @@ TOLERANCE: dict[Precision, float] = {"int8": 0.015, "uint8": 0.015, "float32": 0
 
 
 def score(query: Encoded, document: Encoded) -> float:
-    """0 to 1, strictly rising with the cosine."""
+    """The score, 0 to 1. It rises strictly with the cosine."""
     return 1 / (1 + math.exp(-SLOPE * (cosine(query, document) - MIDDLE)))
 
 
@@ -34,5 +34,5 @@ def cosine(query: Encoded, document: Encoded) -> float:
 
 
 def largest_error(encode: Callable[[str], Encoded]) -> float:
-    """The self-test: how far, at most, the cosines of the probes are from the recorded ones."""
+    """The self-test: the largest difference between the cosines of the probes and the recorded ones."""
     return max(abs(cosine(encode(query), encode(document)) - expected) for query, document, expected in PROBES)

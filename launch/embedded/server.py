@@ -1,4 +1,4 @@
-"""vLLM's wire for a scoring model: /score, /rerank and what a gateway or a supervisor asks beside them."""
+"""vLLM's wire for a scoring model: /score, /rerank, /tokenize, health, version, models and metrics."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ Texts = str | list[str]
 
 
 class ScoreBody(msgspec.Struct):
-    """Three spellings of the same two sides, as vLLM has them."""
+    """A body of /score. vLLM has three names for each of the two sides."""
 
     model: str | None = None
     text_1: Texts | None = None
@@ -46,6 +46,8 @@ class ScoreBody(msgspec.Struct):
 
 
 class RerankBody(msgspec.Struct):
+    """A body of /rerank. `top_n` 0 means all documents."""
+
     query: str
     documents: Texts
     model: str | None = None
@@ -53,6 +55,8 @@ class RerankBody(msgspec.Struct):
 
 
 class TokenizeBody(msgspec.Struct):
+    """A body of /tokenize."""
+
     prompt: str
     model: str | None = None
     add_special_tokens: bool = True
@@ -64,7 +68,7 @@ Answer = dict[str, Any]
 
 
 class Refused(Exception):
-    """The caller must act: rendered as vLLM's error body."""
+    """An error of the caller, answered with vLLM's error body."""
 
     def __init__(self, status: int, kind: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -72,6 +76,7 @@ class Refused(Exception):
 
 
 def app(encoder: Encoder) -> Starlette:
+    """The ASGI application."""
     server = _Server(encoder)
     post = {
         "/score": server.score, "/v1/score": server.score,
@@ -97,24 +102,24 @@ def app(encoder: Encoder) -> Starlette:
 
 
 def pairs(body: ScoreBody) -> list[tuple[str, str]]:
-    """1:1, 1:N or N:N, in order. Raises Refused for anything else."""
+    """The (text_1, text_2) pairs of a body, whose sides may be 1:1, 1:N or N:N. Raises Refused for other lengths."""
     for left, right in ((body.text_1, body.text_2), (body.queries, body.documents), (body.data_1, body.data_2)):
         if left is not None and right is not None:
             break
     else:
         raise Refused(400, "BadRequestError", "text_1 and text_2 (or queries and documents) must be given")
-    one, two = _listed(left), _listed(right)
-    if not one or not two:
+    first, second = _listed(left), _listed(right)
+    if not first or not second:
         raise Refused(400, "BadRequestError", "At least one text_pair element must be given")
-    if len(one) == 1:
-        one = one * len(two)
-    if len(one) != len(two):
+    if len(first) == 1:
+        first = first * len(second)
+    if len(first) != len(second):
         raise Refused(400, "BadRequestError", "Input lengths must be either 1:1, 1:N or N:N")
-    return list(zip(one, two, strict=True))
+    return list(zip(first, second, strict=True))
 
 
 class _Metrics:
-    """In vLLM's names where they mean the same, so that one dashboard shows both."""
+    """Metrics under vLLM's names where the meaning is the same, so that one dashboard shows both engines."""
 
     def __init__(self) -> None:
         self.registry, label = CollectorRegistry(), ["model_name"]
@@ -184,7 +189,7 @@ class _Server:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _scored(self, request: Request, asked: Sequence[tuple[str, str]]) -> tuple[list[float], int]:
-        """The score of every pair, in order, and the tokens read for all of them."""
+        """The scores of the pairs in order, and the number of tokens read for all of them."""
         with self._metrics.running.track_inprogress(), self._metrics.latency.time():
             encoded = await _unless_gone(request, self._encoder.encode([text for pair in asked for text in pair]))
             read = [(encoded[query], encoded[document]) for query, document in asked]
@@ -196,7 +201,10 @@ class _Server:
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, dict[str, Encoded]]) -> dict[str, Encoded]:
-    """The outcome of `work`, which is given up when the client goes away. The request's body must have been read."""
+    """The result of `work`. When the client goes away, the work is cancelled and ClientDisconnect raised.
+
+    The request's body must have been read.
+    """
     working = asyncio.create_task(work)
     gone = asyncio.create_task(_until_gone(request))
     try:
@@ -238,23 +246,25 @@ def _json(content: Answer, status: int = 200, headers: dict[str, str] | None = N
     return Response(msgspec.json.encode(content), status, headers, media_type="application/json")
 
 
-def _error(status: int, kind: str, message: str, param: str | None = None) -> Answer:
+def _error_body(status: int, kind: str, message: str, param: str | None = None) -> Answer:
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return _json(_error(error.status, error.kind, str(error), error.param), error.status)
+    return _json(_error_body(error.status, error.kind, str(error), error.param), error.status)
 
 
 async def _http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _json(_error(error.status_code, error.detail, error.detail), error.status_code, dict(error.headers or {}))
+    return _json(
+        _error_body(error.status_code, error.detail, error.detail), error.status_code, dict(error.headers or {})
+    )
 
 
-async def _gone(_request: Request, _error_unseen: Exception) -> Response:
+async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=499)  # nobody reads it
 
 
-async def _failed(_request: Request, _error_unseen: Exception) -> Response:
-    return _json(_error(500, "InternalServerError", "the engine failed; its log says why"), 500)
+async def _failed(_request: Request, _error: Exception) -> Response:
+    return _json(_error_body(500, "InternalServerError", "the engine failed; its log says why"), 500)

@@ -1,4 +1,4 @@
-"""Keeps the built graph on disk, so that only the first start pays for building it (0.6 s)."""
+"""Keeps the built graph on disk. Only the first start builds it, which takes 0.6 s."""
 
 import hashlib
 import os
@@ -11,10 +11,10 @@ RECIPE = Path(__file__).with_name("graph.py")
 
 
 def load_graph(checkpoint: Checkpoint, precision: Precision, folder: Path) -> bytes:
-    """The serialised graph, from `folder` or built now and put there. Raises WeightsError.
+    """The serialised graph, read from `folder` or built now and written there. Raises WeightsError.
 
-    A file's name holds the digest of what it was made from and the digest of its content: one that is damaged, or
-    made by another version, is not used and is replaced. A folder that cannot be written costs the time only.
+    The name of the file has a digest of its sources and a digest of its content. So a damaged file, or one of another
+    version, is not used and is replaced. If the folder cannot be written, the next start builds the graph again.
     """
     recipe = hashlib.sha256(WEIGHTS_SHA256.encode() + RECIPE.read_bytes()).hexdigest()
     prefix = f"all-MiniLM-L6-v2-{precision}-"

@@ -1,4 +1,4 @@
-"""Finds all-MiniLM-L6-v2 on this machine, and refuses any file that is not exactly it."""
+"""Finds all-MiniLM-L6-v2 on this machine and refuses any other file, by sha256."""
 
 import hashlib
 import json
@@ -23,25 +23,25 @@ MISSING = (
 
 MAX_TOKENS = 256  # sentence_bert_config.json of the model: a longer text is cut there
 
-# The files as sentence-transformers publishes them; the package carries the same bytes.
+# The files that sentence-transformers publishes. The package holds the same bytes.
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 
 class WeightsError(Exception):
-    """The weights are absent or not the ones we know; the text says what to do."""
+    """The weights are missing or unknown. The text tells the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The two files of the model that we read; their contents are checked when they are."""
+    """Paths of the model's two files. Their digests are checked when they are read."""
 
     weights: Path
     tokenizer: Path
 
 
 def find(hub_cache: Path) -> Checkpoint:
-    """The checkpoint of the installed package, else of the hub's cache. Raises WeightsError when neither has it."""
+    """The checkpoint of the installed package, or else of the hub's cache. Raises WeightsError if neither has it."""
     for folder in _folders(hub_cache):
         checkpoint = Checkpoint(folder / "model.safetensors", folder / "tokenizer.json")
         if checkpoint.weights.is_file() and checkpoint.tokenizer.is_file():
@@ -50,14 +50,14 @@ def find(hub_cache: Path) -> Checkpoint:
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> str:
-    """tokenizer.json as text. Raises WeightsError when it is damaged."""
+    """The text of tokenizer.json. Raises WeightsError if it is damaged."""
     return _read(checkpoint.tokenizer, TOKENIZER_SHA256).decode()
 
 
 def read_weights(checkpoint: Checkpoint) -> Weights:
-    """Every float32 tensor of the safetensors file by name. Raises WeightsError when the file is damaged.
+    """The float32 tensors of the safetensors file, by name. Raises WeightsError if the file is damaged.
 
-    The format: eight bytes with the length of a JSON header, the header, then the tensors end to end.
+    The format is eight bytes with the length of a JSON header (little endian), the header, then the tensors' bytes.
     """
     content = _read(checkpoint.weights, WEIGHTS_SHA256)
     start = 8 + int.from_bytes(content[:8], "little")

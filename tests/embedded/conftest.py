@@ -1,4 +1,4 @@
-"""One engine for the tests that only ask, and the folder its graph was built in."""
+"""An engine shared by the tests that only ask it, and the folder of its graph."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +10,16 @@ from pathlib import Path
 
 import httpx
 
+from launch.address import free_port
+from tests.launch.processes_alive import wait_for
+
 REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
+    """A running engine."""
+
     url: str
     process: subprocess.Popen[bytes]
     log: Path
@@ -27,19 +31,17 @@ class Engine:
         return [entry["score"] for entry in answer.json()["data"]]
 
     def wait_until_running(self, requests: int) -> None:
+        """Return when the engine works on so many requests. Fails the test if it does not within 20 s."""
         gauge = f'vllm:num_requests_running{{model_name="all-MiniLM-L6-v2"}} {float(requests)}'
-        while gauge not in httpx.get(f"{self.url}/metrics").text:
-            pass
+        wait_for(lambda: gauge in httpx.get(f"{self.url}/metrics").text, f"{requests} requests at work")
 
 
 @contextlib.contextmanager
 def started(
     cache: Path, log: Path, *, hub_cache: Path | None = None, python_path: Path | None = None
 ) -> Iterator[Engine]:
-    """Entered when the engine answers; raises RuntimeError with its log when it ends before that."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """An engine that answers. Raises RuntimeError with its log if it ends before that."""
+    port = free_port()
     command = [sys.executable, "-m", "launch.embedded", "--port", str(port), "--cache", str(cache)]
     if hub_cache:
         command += ["--hub-cache", str(hub_cache)]

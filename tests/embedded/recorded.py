@@ -1,4 +1,4 @@
-"""Vectors of five texts as sentence-transformers makes them in float32: `vectors.json` says with which versions."""
+"""Vectors of five texts by sentence-transformers in float32. `vectors.json` names the versions."""
 
 import json
 from pathlib import Path

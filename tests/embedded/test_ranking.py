@@ -1,4 +1,4 @@
-"""The embedded engine on questions of our own: good enough to try things out, in English first."""
+"""The embedded engine ranks questions of our own well enough to try things out, best in English."""
 
 from itertools import count
 from math import log2

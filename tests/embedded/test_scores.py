@@ -1,4 +1,4 @@
-"""What the running engine answers: right numbers, whoever else is asking."""
+"""The running engine gives the right numbers, no matter who else is asking."""
 
 import math
 import random

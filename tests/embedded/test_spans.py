@@ -1,4 +1,4 @@
-"""`relevant_spans` as a user of Cohere's own client gets them, from the embedded engine."""
+"""A user of Cohere's own client gets `relevant_spans` from the embedded engine."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Starting and stopping: only the right weights, only a graph that gives the recorded cosines, no request cut off."""
+"""The engine starts with the right weights and a graph that gives the recorded cosines, or not at all."""
 
 import hashlib
 import re
@@ -25,7 +25,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """An empty stand-in for the package with the weights, found before the installed one."""
+    """An empty stand-in for the package with the weights. It is found before the installed package."""
     folder = tmp_path / "path" / packaged.PACKAGE
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()

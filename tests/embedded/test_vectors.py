@@ -1,4 +1,4 @@
-"""The graph against sentence-transformers, text by text."""
+"""The graph gives the vectors of sentence-transformers, text by text."""
 
 import numpy as np
 import pytest

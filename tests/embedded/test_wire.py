@@ -1,4 +1,4 @@
-"""The shapes of vLLM's wire: requests in every spelling, answers and errors as vLLM words them."""
+"""The embedded engine reads every spelling of vLLM's requests and words answers and errors like vLLM."""
 
 import json
 from typing import Any

@@ -94,7 +94,7 @@ async def test_what_the_launcher_says_is_passed_on_and_load_asks_it(serve: Serve
         ("failed", f"{MODEL} could not be loaded"),
     ],
 )
-async def test_what_a_stopped_engine_is_asked_is_503_and_says_what_to_do(
+async def test_a_request_to_a_stopped_engine_is_503_and_says_what_to_do(
     state: str, words: str, serve: Serve, engine: StubEngine
 ) -> None:
     server, _ = launcher({"state": state})
@@ -103,6 +103,7 @@ async def test_what_a_stopped_engine_is_asked_is_503_and_says_what_to_do(
     await engine.stop()
     answer = await client.post("/v2/rerank", json=ASK)
     assert words in message_of(answer, 503)
+    assert answer.json()["code"] == f"engine_{state}"
     assert int(answer.headers["retry-after"]) >= 1
     await server.stop()
 

@@ -1,7 +1,7 @@
-"""Enough of vLLM for the launcher and the gateway: `fake_vllm.py --version | serve MODEL --port N ...`.
+"""A stand-in for vLLM, as far as launcher and gateway use it: `fake_vllm.py --version | serve MODEL --port N ...`.
 
-It dies of memory when asked for more than FAKE_VLLM_MEMORY_TOKENS of context, and scores a document by the
-words it shares with the query.
+It runs out of memory with a context of more than FAKE_VLLM_MEMORY_TOKENS. The score of a document is the share of the
+query's words that it has.
 """
 
 import json

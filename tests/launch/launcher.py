@@ -8,10 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from launch.memory import died_of_memory
-from launch.processes import Attempt, Program, supervise
-from launch.screen import Screen
-from launch.supervisor import Policy
+from launch.console import Console
+from launch.lifecycle import Policy
+from launch.program import Attempt, EngineRole, Program
+from launch.signals import stop_on_signals
+from launch.supervisor import supervise
 
 log, port, *attempts = sys.argv[1:]
 responder = Path(__file__).parent / "responder.py"
@@ -25,7 +26,7 @@ program = Program(
     log=Path(log),
     environment=os.environ,
     policy=Policy(attempts=len(attempts), start_timeout_s=3.0, stop_grace_s=0.5, backoff_s=0.1),
-    died_of_memory=died_of_memory,
+    engine=EngineRole("model"),
 )
 
 
@@ -33,4 +34,9 @@ async def announce() -> None:
     print("all ready", flush=True)
 
 
-sys.exit(asyncio.run(supervise([program], Screen(), once_ready=announce)))
+async def main() -> int:
+    with stop_on_signals() as stop:
+        return await supervise([program], Console(), stop, once_ready=announce)
+
+
+sys.exit(asyncio.run(main()))

@@ -1,4 +1,4 @@
-"""Which processes live, and waiting until something is true of them."""
+"""Living processes, and waiting for a condition with a bound."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie, which its new parent has not buried yet, does not."""
+    """True if the process runs. A zombie, which its new parent has not reaped yet, does not run."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -34,12 +34,12 @@ def children(parent: int) -> list[tuple[int, list[str]]]:
 
 
 def pids_in(folder: Path) -> list[int]:
-    """The processes responders have named there, dead or alive."""
+    """The ids of all processes that responders have named in the folder, dead or alive."""
     return [int(file.name) for file in folder.iterdir()]
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
-    """Returns when the condition holds; fails the test when it does not in time."""
+    """Return when the condition holds. Fails the test if it does not hold in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {what}"

@@ -1,4 +1,4 @@
-"""models.yaml is complete and says nothing twice; a folder is as good as an entry."""
+"""models.yaml is complete and no name means two models. A new family or model is an entry there and no code."""
 
 import json
 from collections import Counter
@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from launch import catalogue
-from launch.catalogue import TEMPLATES, LaunchError, Model
-from launch.command import parse_version
+from launch.address import Address
+from launch.catalogue import TEMPLATES, Model
+from launch.engine import Engine, prepare
+from launch.errors import LaunchError
+from launch.gateway_config import with_engines
+from launch.hardware import Memory
+from launch.machine import Machine
+from launch.memory import GIB
+from launch.vllm import Vllm, parse_version
 
 MODELS = catalogue.read()
 
@@ -21,12 +28,20 @@ def test_every_entry_is_complete(model: Model) -> None:
     assert model.weights_gb > 0
     assert parse_version(model.min_vllm) >= (0, 9, 2)
     assert model.hub.count("/") == 1
-    if model.family != "cross-encoder":
-        assert model.template and (TEMPLATES / model.template).exists()
+    assert bool(model.kv_bytes_per_token) == model.causal
+    if model.template:
+        assert (TEMPLATES / model.template).exists()
+        assert model.instruction
+    if model.hf_overrides:
         assert model.hf_overrides["classifier_from_token"] == ["no", "yes"]  # not YAML's booleans
-        assert model.kv_bytes_per_token and model.instruction
-    if model.family == "qwen3-vl-reranker":
-        assert model.tie_word_embeddings is not None
+    if "video" in model.modalities:
+        assert model.tie_word_embeddings is not None  # vLLM before 0.33 needs it in a nested config
+
+
+def test_profiles_and_defaults_are_models_of_the_catalogue() -> None:
+    for name in [*MODELS.default_models.values(), *[name for names in MODELS.profiles.values() for name in names]]:
+        assert MODELS.find(name).name == name
+    assert set(MODELS.profiles) == {"text", "vision", "both"} and set(MODELS.default_models) == {"gpu", "cpu"}
 
 
 def test_no_name_means_two_models() -> None:
@@ -65,3 +80,57 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
         MODELS.folder(tmp_path, "qwen3-reranker", None)
     with pytest.raises(LaunchError, match="known families are qwen3-reranker"):
         MODELS.folder(tmp_path, "qwen2", None)
+
+
+NEW_FAMILY = """
+families:
+  new-family:
+    modalities: [text, image]
+    causal: true
+    min_vllm: 0.30.0
+    dtype: bfloat16
+    hf_overrides: {architectures: [NewForSequenceClassification]}
+    template: new.jinja
+    vllm_args: [--trust-remote-code]
+models:
+  new-model:
+    family: new-family
+    hub: somebody/new-model
+    context: 4096
+    max_tokens: 2048
+    weights_gb: 1.0
+    layers: 2
+    kv_heads: 2
+    head_dim: 16
+"""
+
+
+def served(folder: Path, text: str, name: str) -> Engine:
+    file = folder / "models.yaml"
+    file.write_text(text)
+    known = catalogue.read(file)
+    machine = Machine(Vllm("vllm", "0.32.0", cpu=False), Memory("cuda", 24 * GIB, 23 * GIB))
+    return prepare(known.find(name), known, machine, Address("127.0.0.1", 1))
+
+
+def test_a_new_family_is_an_entry_of_models_yaml(tmp_path: Path) -> None:
+    engine = served(tmp_path, NEW_FAMILY, "new-model")
+    command = " ".join(engine.commands[0])
+    assert "--trust-remote-code" in command and "new.jinja" in command and "NewForSequence" in command
+    config = with_engines({}, [engine], {"new-model": 0})
+    assert config["models"]["new-model"]["family"] == "new-family"
+    assert config["default_media_model"] == "new-model"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "complaint"),
+    [
+        ("family: new-family", "family: old", r"models\.new-model\.family: known families are new-family"),
+        ("layers: 2", "layers: two", r"models\.new-model: Expected `int`, got `str` - at `\$\.layers`"),
+        ("layers: 2", "layer: 2", r"models\.new-model: .*unknown field `layer`"),
+        ("hub: somebody/new-model", "", r"models\.new-model: .*missing required field `hub`"),
+    ],
+)
+def test_a_mistake_in_models_yaml_is_named(tmp_path: Path, right: str, wrong: str, complaint: str) -> None:
+    with pytest.raises(LaunchError, match=complaint):
+        served(tmp_path, NEW_FAMILY.replace(right, wrong), "new-model")

@@ -1,18 +1,25 @@
-"""`rerank models`, `rerank engine --dry-run` and `rerank doctor`, as they are typed."""
+"""`rerank models`, `rerank engine --dry-run` and `rerank doctor`, as a person types them."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from launch.__main__ import main
-from launch.engine import free_port, wait_for
-from launch.screen import Screen
+from launch.address import free_port
+from launch.console import Console
+from launch.readiness import wait_for_engine
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_models_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,9 +47,92 @@ def test_a_dry_run_of_the_embedded_engine_needs_no_vllm(capsys: pytest.CaptureFi
     assert "-m launch.embedded --host 127.0.0.1 --port 8001" in capsys.readouterr().out
 
 
+def test_a_dry_run_as_json_holds_command_and_environment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engine", "qwen3-4b", "--dry-run", "--vllm-version", "0.33.0", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["command"][:3] == ["vllm", "serve", "Qwen/Qwen3-Reranker-4B"]
+    assert printed["environment"]["VLLM_NO_USAGE_STATS"] == "1"
+
+
+def test_models_as_json_say_what_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json"]) == 0
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
+    assert models["Qwen3-Reranker-4B"]["memory_gib"] == 10.7
+    assert models["Qwen3-Reranker-4B-FP8"]["vllm_from"] == "0.18.0"
+    assert models["all-MiniLM-L6-v2"]["engine"] == "embedded"
+
+
+@pytest.mark.parametrize("command", [[], ["up"], ["engine"], ["models"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_shows_examples(command: list[str], flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, flag]) == 0
+    examples = capsys.readouterr().out.partition("Examples:")[2]
+    assert f"  rerank {' '.join(command)}" in examples
+
+
+def test_without_a_command_the_help_is_shown_and_the_status_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "Commands:" in capsys.readouterr().out
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rerank {version('rerank-gateway')}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [("rerank up Qwen3-Reranker-4B-", "Qwen3-Reranker-4B-AWQ"), ("rerank up --profile v", "vision")],
+)
+def test_a_shell_completes_names(line: str, completed: str) -> None:
+    variables = {"_RERANK_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    command = [sys.executable, "-m", "launch"]
+    answer = subprocess.run(
+        command, cwd=REPOSITORY, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
+    assert completed in answer.stdout.split()
+
+
+def test_an_engine_runs_where_the_gateway_is_absent(tmp_path: Path) -> None:
+    """vLLM's image gets launch/ and models.yaml only."""
+    (tmp_path / "launch").symlink_to(REPOSITORY / "launch")
+    (tmp_path / "models.yaml").symlink_to(REPOSITORY / "models.yaml")
+    code = (
+        "import sys; sys.modules['gateway'] = None\n"
+        "from launch import foreground, embedded\n"
+        "from launch.__main__ import main\n"
+        "sys.exit(main(['engine', 'minilm', '--dry-run']))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=False
+    )
+    assert ended.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        (["up", "--no-such-option"], "No such option: --no-such-option"),
+        (["engine"], "Missing argument 'NAME'"),
+        (["engine", "minilm", "--port", "x"], "'--port': Input should be a valid integer"),
+        (["up", "--profile", "smell"], "--profile: 'smell' is none of text, vision, both"),
+        (["engines"], "No such command 'engines'"),
+        (["engine", "minilm", "--json"], "--json goes with --dry-run"),
+    ],
+)
+def test_a_wrong_command_line_is_one_clear_line_and_status_2(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert complaint in said and len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["up", "minilm", "embedded"], "the same model twice"),
+        (["up", "minilm", "--profile", "text"], "name models or a --profile, not both"),
         (["engine", "qwen3-reranker-4", "--dry-run"], "no model called 'qwen3-reranker-4'; did you mean"),
         (["engine", "qwen3-4b", "--dry-run", "--vllm-version", "0.9.1"], "Qwen3-Reranker-4B needs vLLM 0.9.2 or later"),
         (["engine", "qwen3-4b", "--vllm", "/no/vllm"], "/no/vllm is not a working vLLM"),
@@ -75,7 +165,7 @@ REPORTS = {
 
 @pytest.fixture(params=REPORTS)
 def gateway(request: pytest.FixtureRequest) -> Iterator[tuple[str, bool, str]]:
-    """A gateway's /readyz."""
+    """A stand-in for a gateway's /readyz, with its health and its row in the table."""
     status, passed, row = REPORTS[request.param]
     checks = [{"check": "version", "passed": passed, "detail": "0.32.0"}]
     body = json.dumps({"ready": passed, "models": [{"name": "m", "ready": passed, "checks": checks}]}).encode()
@@ -105,6 +195,15 @@ def test_doctor_prints_the_checks_and_fails_with_them(
     assert capsys.readouterr().out == f"MODEL  CHECK    RESULT  DETAIL\nm      version  {row}\n"
 
 
+def test_doctor_prints_the_gateways_report_as_json(
+    gateway: tuple[str, bool, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, passed, _ = gateway
+    assert main(["doctor", "--gateway", url, "--json"]) == (0 if passed else 1)
+    report = json.loads(capsys.readouterr().out)
+    assert report["ready"] is passed and report["models"][0]["checks"][0]["check"] == "version"
+
+
 def test_doctor_fails_when_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     assert main(["doctor", "--gateway", url]) == 1
@@ -127,7 +226,7 @@ def test_an_engine_waits_for_the_one_it_comes_after() -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            wait_for(f"http://127.0.0.1:{server.server_port}", Screen(StringIO()))
+            wait_for_engine(f"http://127.0.0.1:{server.server_port}", Console(StringIO()))
         finally:
             server.shutdown()
             thread.join()

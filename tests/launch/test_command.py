@@ -1,13 +1,15 @@
-"""The exact command for each range of vLLM versions."""
+"""The exact command line for each range of vLLM versions."""
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from launch import catalogue
-from launch.catalogue import TEMPLATES, LaunchError
-from launch.command import engine_environment, parse_version, vllm_command
+from launch.address import Address
+from launch.catalogue import TEMPLATES, Model
+from launch.command import engine_environment, vllm_command
+from launch.errors import LaunchError
 from launch.memory import Plan
+from launch.vllm import Vllm, parse_version
 
 MODELS = catalogue.read()
 GPU = Plan(max_model_len=8192, max_num_seqs=128, gpu_memory_utilization=0.55)
@@ -22,7 +24,12 @@ SERVE_4B = [
     *["--served-model-name", "Qwen3-Reranker-4B", "Qwen/Qwen3-Reranker-4B"],
 ]
 SIZES = ["--dtype", "bfloat16", "--max-model-len", "8192", "--max-num-seqs", "128", "--gpu-memory-utilization", "0.55"]
+HERE = Address("127.0.0.1", 8001)
 TEMPLATE = ["--chat-template", str(TEMPLATES / "qwen3_reranker.jinja")]
+
+
+def command_of(model: Model, version: str, plan: Plan = GPU, extra: list[str] | None = None) -> list[str]:
+    return vllm_command(model, Vllm("vllm", version, cpu=False), plan, HERE, extra or [])
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ TEMPLATE = ["--chat-template", str(TEMPLATES / "qwen3_reranker.jinja")]
 def test_the_command_fits_the_version(versions: list[str], expected: list[str]) -> None:
     model = MODELS.find("Qwen3-Reranker-4B")
     for version in versions:
-        assert vllm_command(model, version, GPU, port=8001) == expected
+        assert command_of(model, version) == expected
 
 
 def _value(command: list[str], flag: str) -> str:
@@ -67,7 +74,7 @@ def _value(command: list[str], flag: str) -> str:
 def test_pictures_get_the_official_limits_and_the_tied_weights_their_work_around(
     name: str, version: str, text_config: str
 ) -> None:
-    command = vllm_command(MODELS.find(name), version, GPU, port=8001)
+    command = command_of(MODELS.find(name), version)
     assert _value(command, "--hf-overrides") == (
         '{"architectures":["Qwen3VLForSequenceClassification"],'
         f'"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true{text_config}}}'
@@ -81,21 +88,21 @@ def test_pictures_get_the_official_limits_and_the_tied_weights_their_work_around
 
 
 def test_a_cross_encoder_gets_no_prompt_from_anybody() -> None:
-    command = vllm_command(MODELS.find("bge-reranker-v2-m3"), "0.32.0", GPU, port=8001)
+    command = command_of(MODELS.find("bge-reranker-v2-m3"), "0.32.0")
     assert not {"--chat-template", "--hf-overrides", "--enable-prefix-caching"} & set(command)
 
 
 def test_on_a_cpu_the_cache_is_given_in_bytes() -> None:
-    command = vllm_command(MODELS.find("qwen3-0.6b"), "0.32.0", CPU, port=8001)
+    command = command_of(MODELS.find("qwen3-0.6b"), "0.32.0", CPU)
     assert _value(command, "--kv-cache-memory-bytes") == "67108864"
     assert "--gpu-memory-utilization" not in command
     assert "VLLM_CPU_KVCACHE_SPACE" not in engine_environment({})
 
 
 def test_a_revision_and_further_arguments_are_passed_on_and_come_last() -> None:
-    model = dataclasses.replace(MODELS.find("bge-m3"), revision="abc")
-    command = vllm_command(model, "0.32.0", GPU, port=1, executable="/opt/vllm", extra=["--dtype", "float32"])
-    assert command[:5] == ["/opt/vllm", "serve", "BAAI/bge-reranker-v2-m3", "--revision", "abc"]
+    model = msgspec.structs.replace(MODELS.find("bge-m3"), revision="abc")
+    command = command_of(model, "0.32.0", extra=["--dtype", "float32"])
+    assert command[:5] == ["vllm", "serve", "BAAI/bge-reranker-v2-m3", "--revision", "abc"]
     assert command[-2:] == ["--dtype", "float32"]
 
 
@@ -105,7 +112,7 @@ def test_a_revision_and_further_arguments_are_passed_on_and_come_last() -> None:
 )
 def test_a_version_that_would_score_wrongly_is_refused(name: str, version: str, needed: str) -> None:
     with pytest.raises(LaunchError, match=f"{name} needs vLLM {needed} or later, and this is {version}"):
-        vllm_command(MODELS.find(name), version, GPU, port=8001)
+        command_of(MODELS.find(name), version)
 
 
 def test_an_engine_does_not_learn_the_gateways_keys() -> None:

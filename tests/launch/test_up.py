@@ -1,4 +1,4 @@
-"""`rerank up` on real processes: what it prints works as printed, and nothing is left when it cannot start."""
+"""`rerank up` on real processes: its printed requests work as printed, and it leaves no process behind."""
 
 import asyncio
 import contextlib
@@ -19,10 +19,15 @@ import pytest
 import yaml
 
 from launch import catalogue
+from launch.address import Address
+from launch.console import Console
 from launch.engine import Engine, prepare, prepare_all
-from launch.memory import GIB, Memory
-from launch.screen import Screen
-from launch.up import Front, front_of, introduction, studio_of, with_engines
+from launch.gateway_config import GatewayAddress, GatewayConfig, gateway_address, read_settings, with_engines
+from launch.hardware import Memory
+from launch.introduction import introduction
+from launch.machine import Machine
+from launch.memory import GIB
+from launch.studio import studio_program
 from launch.vllm import Vllm
 from tests.launch.processes_alive import alive, children, wait_for
 
@@ -38,7 +43,7 @@ class Up:
         return self.output.read_text()
 
     def url(self) -> str:
-        """Where the gateway answers, once the introduction is printed."""
+        """The gateway's URL, once the introduction is printed."""
         wait_for(lambda: "Ctrl-C ends it" in self.said() or self.process.poll() is not None, "the introduction", 40)
         found = re.search(r"answers at (\S+) ", self.said())
         assert found, self.said()
@@ -91,7 +96,7 @@ def fake_vllm(tmp_path: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
-    """A cross-encoder's folder, as far as the launcher reads it."""
+    """The folder of a cross-encoder, with the files that the launcher reads."""
     model = tmp_path / "my-model"
     model.mkdir()
     (model / "config.json").write_text(json.dumps({"max_position_embeddings": 8192, "num_attention_heads": 1}))
@@ -192,13 +197,29 @@ def test_a_taken_port_is_one_clear_line_and_the_end(start: Start) -> None:
     )
 
 
-def test_a_wrong_setting_ends_everything_and_is_named(start: Start, tmp_path: Path) -> None:
+def test_a_wrong_setting_is_named_before_anything_starts(start: Start, tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text("limits: {max_documents: none at all}\n")
     up = start("all-MiniLM-L6-v2", "--config", str(config))
     assert up.process.wait(20) == 1
-    assert "gateway: ended with status 1 before it was ready" in up.said()
-    assert "limits.max_documents" in up.said()
+    (line,) = up.said().splitlines()
+    assert line.startswith("rerank: limits.max_documents: ")
+
+
+def test_keys_emptied_by_the_environment_are_not_asked_for(start: Start, tmp_path: Path) -> None:
+    """The environment overrides the file: the gateway has no keys, so the printed requests need none."""
+    config = tmp_path / "mine.yaml"
+    config.write_text("api_keys: [s3cret]\n")
+    up = start("all-MiniLM-L6-v2", "--config", str(config), RERANK_API_KEYS="")
+    up.url()
+    assert "RERANK_API_KEY" not in up.said()
+    assert json.loads(run(["bash", "-c", printed_shell(up.said())]))["results"][0]["index"] == 1
+
+
+def test_a_host_that_only_begins_like_localhost_is_not_waited_for(start: Start) -> None:
+    """Without keys the gateway listens on loopback only. localhost.example.com is some other machine."""
+    up = start("all-MiniLM-L6-v2", RERANK_HOST="localhost.example.com")
+    assert up.url().startswith("http://127.0.0.1:")
 
 
 def test_a_folder_is_served_by_the_vllm_given(start: Start, fake_vllm: str, folder: str) -> None:
@@ -280,23 +301,22 @@ def test_a_lazy_engine_that_fails_says_why_and_leaves_the_gateway_running(
 def test_both_profiles_models_are_the_gateways_defaults_for_text_and_for_pictures() -> None:
     models = catalogue.read()
     both = [models.find("Qwen3-Reranker-4B"), models.find("Qwen3-VL-Reranker-8B")]
-    engines = prepare_all(both, models, Vllm("vllm", "0.32.0", cpu=False), Memory("cuda", 80 * GIB, 78 * GIB))
+    machine = Machine(Vllm("vllm", "0.32.0", cpu=False), Memory("cuda", 80 * GIB, 78 * GIB))
+    engines = prepare_all(both, models, machine)
     config = with_engines({}, engines, dict.fromkeys((model.name for model in both), 0))
     assert list(config["models"]) == ["Qwen3-Reranker-4B", "Qwen3-VL-Reranker-8B"]
     assert (config["default_model"], config["default_media_model"]) == tuple(config["models"])
     # One loads after the other: each would take the other's memory for its own.
-    assert [engine.program(Path("log"), {}).loads_onto for engine in engines] == ["memory", "memory"]
+    roles = [engine.program(Path("log"), {}).engine for engine in engines]
+    assert [role and role.device for role in roles] == ["memory", "memory"]
 
 
 def test_the_studio_is_given_a_key_by_its_environment_and_never_an_admins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("launch.up.find_spec", lambda _name: True)
-    config = {"api_keys": ["a-key", "b"], "admin_keys": ["root"]}
-    front = Front("127.0.0.1", 8000, needs_key=True)
-    studio = studio_of(
-        front, config, {"RERANK_ADMIN_KEYS": "root", "RERANK_UI_PORT": "0"}, tmp_path, Screen(StringIO())
-    )
+    monkeypatch.setattr("launch.studio.find_spec", lambda _name: True)
+    environment = {"RERANK_ADMIN_KEYS": "root", "RERANK_UI_PORT": "0"}
+    studio = studio_program("http://127.0.0.1:8000", "a-key", environment, tmp_path / "log", Console(StringIO()))
     assert studio and studio.optional
     assert studio.environment["RERANK_API_KEY"] == "a-key"
     assert "root" not in studio.environment.values()
@@ -307,18 +327,18 @@ def test_the_studio_is_given_a_key_by_its_environment_and_never_an_admins(
 def test_without_a_studio_it_says_so_and_goes_on(
     missing: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("launch.up.find_spec", lambda _name: None if missing else True)
+    monkeypatch.setattr("launch.studio.find_spec", lambda _name: None if missing else True)
     said = StringIO()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environment = {"RERANK_UI_PORT": str(taken.getsockname()[1])}
-        front = Front("127.0.0.1", 8000, needs_key=False)
-        assert studio_of(front, {}, environment, tmp_path, Screen(said)) is None
+        assert studio_program("http://127.0.0.1:8000", "", environment, tmp_path / "log", Console(said)) is None
     assert said.getvalue().startswith("no studio: ui is not" if missing else "no studio: cannot listen on")
 
 
 def _engine(name: str, version: str = "0.32.0", memory: Memory | None = None) -> Engine:
     models = catalogue.read()
-    return prepare(models.find(name), models, Vllm("vllm", version, cpu=False), memory, port=4242)
+    machine = Machine(Vllm("vllm", version, cpu=False), memory)
+    return prepare(models.find(name), models, machine, Address("127.0.0.1", 4242))
 
 
 def test_the_users_configuration_keeps_everything_but_the_default_model() -> None:
@@ -354,13 +374,18 @@ def test_the_users_configuration_keeps_everything_but_the_default_model() -> Non
         ({"host": "10.1.2.3", "api_keys": ["k"]}, {}, "http://10.1.2.3:8000"),
         ({"host": "0.0.0.0"}, {"RERANK_API_KEYS": "k"}, "http://127.0.0.1:8000"),  # noqa: S104
         ({"host": "::1"}, {}, "http://[::1]:8000"),
+        ({"host": "10.1.2.3", "api_keys": ["k"]}, {"RERANK_API_KEYS": ""}, "http://127.0.0.1:8000"),
+        ({}, {"RERANK_HOST": "localhost.example.com"}, "http://127.0.0.1:8000"),
+        # A container's own address, published on loopback only.
+        ({"host": "0.0.0.0", "published_on": "127.0.0.1"}, {}, "http://127.0.0.1:8000"),  # noqa: S104
     ],
 )
 def test_the_printed_address_is_where_the_gateway_listens(
     config: dict[str, object], environment: Mapping[str, str], url: str
 ) -> None:
-    assert front_of(config, environment).url == url
+    text = GatewayConfig(config, [_engine("qwen3-4b")], {"url": "http://x", "token": "t"}, Path("unwritten")).text()
+    assert gateway_address(read_settings(text, environment)).url == url
 
 
 def test_the_introduction_is_short() -> None:
-    assert len(introduction(Front("127.0.0.1", 8000, needs_key=True), "Qwen3-Reranker-4B").splitlines()) < 35
+    assert len(introduction(GatewayAddress("127.0.0.1", 8000, needs_key=True), "Qwen3-Reranker-4B").splitlines()) < 35

@@ -1,42 +1,56 @@
-"""The launcher's own small HTTP service: how its engines do, and `load` for one that waits to be asked for.
+"""The launcher's own small HTTP service: reports the engines and starts an engine on request.
 
     GET /engines              POST /engines/NAME/load
 
-On loopback, for whoever knows the token: the gateway, which reads both in its configuration.
+It listens on loopback and asks for a token. `rerank up` writes both into the gateway's configuration.
 """
 
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from launch import memory
-from launch.supervisor import Phase
+from launch import hardware
+from launch.engine_log import excerpt, progress
+from launch.lifecycle import Phase
 
 TOKEN_HEADER = "X-Launcher-Token"  # noqa: S105 -- a header's name
 
-# As `GET /v1/engines` says it.
-STATES = {
+# The words of `GET /v1/engines`.
+_STATES = {
     Phase.IDLE: "stopped",
     Phase.WAITING: "loading",
     Phase.STARTING: "loading",
     Phase.READY: "ready",
-    Phase.STOPPING: "loading",  # nobody ends an engine but to start it again, or everything
+    Phase.STOPPING: "loading",  # an engine ends only to start again, or with everything else
     Phase.STOPPED: "stopped",
     Phase.FAILED: "failed",
 }
+_DETAIL_CHARACTERS = 300
 
-# What `supervise` hands out: each engine's state in words, by name, and a way to ask for its start.
-Report = Callable[[], Mapping[str, Mapping[str, Any]]]
-Start = Callable[[str], None]
+Report = Callable[[], Mapping[str, Mapping[str, Any]]]  # the status of each engine, by model name
+Start = Callable[[str], None]  # requests the start of an engine, by model name
 
 
-class Control:
-    """Listens from the start, answers once it knows of programs. A context manager: at its end the port is closed."""
+def status(phase: Phase, lines: Sequence[str]) -> dict[str, Any]:
+    """The status of one engine: its state, its loading progress (0 to 1) and a line of detail."""
+    loading = progress(lines) if phase is Phase.STARTING else None
+    detail = loading.stage if loading else ""
+    if phase is Phase.FAILED:
+        detail = next(iter(excerpt(lines)), "")
+    return {
+        "state": _STATES[phase],
+        "progress": loading.share if loading else None,
+        "detail": detail[:_DETAIL_CHARACTERS],
+    }
+
+
+class StatusServer:
+    """A context manager. The port is open from the constructor on and closed at the end of the block."""
 
     def __init__(self) -> None:
         self._token = secrets.token_urlsafe(32)
@@ -47,14 +61,14 @@ class Control:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The gateway's `launcher`."""
+        """The gateway's setting `launcher`."""
         return {"url": f"http://127.0.0.1:{self._server.server_port}", "token": self._token}
 
-    def of(self, report: Report, start: Start) -> None:
-        """What to answer from now on; both are called from other threads."""
+    def serve(self, report: Report, start: Start) -> None:
+        """Answer with these two functions from now on. They are called from threads of the server."""
         self._report, self._start = report, start
 
-    def __enter__(self) -> "Control":
+    def __enter__(self) -> "StatusServer":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
@@ -63,18 +77,19 @@ class Control:
         self._server.server_close()
 
     def answer(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+        """HTTP status and JSON body of a request with the right token."""
         engines = self._report()
         match method, [unquote(part) for part in path.strip("/").split("/")]:
             case "GET", ["engines"]:
-                return 200, {"engines": engines, "gpus": memory.gpus(), "memory": memory.host()}
+                return 200, {"engines": engines, "gpus": hardware.gpu_usage(), "memory": hardware.host_usage()}
             case "POST", ["engines", name, "load"] if name in engines:
                 self._start(name)
-                state = engines[name]["state"]  # of before: it starts a moment after this answer
+                state = engines[name]["state"]  # read before the start, which happens a moment after this answer
                 return 202, {"name": name, "state": "loading" if state in ("stopped", "failed") else state}
         return 404, {}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        control = self
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             timeout = 10
@@ -86,8 +101,8 @@ class Control:
                 self._respond("POST")
 
             def _respond(self, method: str) -> None:
-                known = compare_digest(self.headers.get(TOKEN_HEADER, "").encode(), control._token.encode())
-                status, value = control.answer(method, self.path) if known else (403, {})
+                known = compare_digest(self.headers.get(TOKEN_HEADER, "").encode(), server._token.encode())
+                status, value = server.answer(method, self.path) if known else (403, {})
                 body = json.dumps(value).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
