@@ -8,7 +8,7 @@ import pytest
 
 from gateway.caches import circuit_breaker
 from gateway.caches.base import CacheError, CacheStats
-from gateway.caches.circuit_breaker import FAILURES, CircuitBreaker
+from gateway.caches.circuit_breaker import FAILURES_TO_OPEN, CircuitBreaker
 from tests.gateway.serving import DEADLINE_S
 
 KEY, OTHER, VALUE = b"k" * 16, b"o" * 16, b"a value"
@@ -102,18 +102,18 @@ async def test_the_sum_is_of_four_bytes_and_no_byte_of_the_value_is_lost(
 async def test_after_failures_in_a_row_it_is_left_alone(cache: Unsteady, breaker: CircuitBreaker) -> None:
     await breaker.set_many({KEY: VALUE})
     asked = cache.asked
-    await fail(cache, breaker, FAILURES)
-    assert cache.asked == asked + FAILURES
+    await fail(cache, breaker, FAILURES_TO_OPEN)
+    assert cache.asked == asked + FAILURES_TO_OPEN
     assert await breaker.get_many([KEY]) == [None]
     await breaker.set_many({OTHER: VALUE})
-    assert cache.asked == asked + FAILURES
+    assert cache.asked == asked + FAILURES_TO_OPEN
     assert OTHER not in cache.kept
 
 
 async def test_a_success_between_failures_starts_the_count_anew(cache: Unsteady, breaker: CircuitBreaker) -> None:
     await breaker.set_many({KEY: VALUE})
     for _ in range(3):
-        await fail(cache, breaker, FAILURES - 1)
+        await fail(cache, breaker, FAILURES_TO_OPEN - 1)
         assert await breaker.get_many([KEY]) == [VALUE]
 
 
@@ -121,14 +121,14 @@ async def test_a_cache_left_alone_is_tried_again_and_one_more_failure_is_enough_
     cache: Unsteady, breaker: CircuitBreaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await breaker.set_many({KEY: VALUE})
-    monkeypatch.setattr(circuit_breaker, "LEFT_ALONE_S", 0.0)
+    monkeypatch.setattr(circuit_breaker, "OPEN_S", 0.0)
     with caplog.at_level(logging.WARNING, "gateway"):
-        await fail(cache, breaker, FAILURES + 2)
+        await fail(cache, breaker, FAILURES_TO_OPEN + 2)
         assert [record.getMessage() for record in caplog.records] == [
             "cache unsteady fails (gone): going on without it"
         ]
         asked = cache.asked
-        monkeypatch.setattr(circuit_breaker, "LEFT_ALONE_S", 1000.0)
+        monkeypatch.setattr(circuit_breaker, "OPEN_S", 1000.0)
         await fail(cache, breaker, 1)
         assert cache.asked == asked + 1
         assert await breaker.get_many([KEY]) == [None]
@@ -139,19 +139,25 @@ async def test_a_cache_that_answers_again_is_used_again_and_told_once(
     cache: Unsteady, breaker: CircuitBreaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await breaker.set_many({KEY: VALUE})
-    monkeypatch.setattr(circuit_breaker, "LEFT_ALONE_S", 0.0)
+    monkeypatch.setattr(circuit_breaker, "OPEN_S", 0.0)
     with caplog.at_level(logging.WARNING, "gateway"):
-        await fail(cache, breaker, FAILURES)
+        await fail(cache, breaker, FAILURES_TO_OPEN)
         assert await breaker.get_many([KEY]) == [VALUE]
         assert await breaker.get_many([KEY]) == [VALUE]
     assert [record.getMessage() for record in caplog.records][1:] == ["cache unsteady answers again"]
 
 
-async def test_a_cache_that_hangs_costs_its_timeout(cache: Unsteady, breaker: CircuitBreaker) -> None:
+async def test_a_cache_that_hangs_costs_its_timeout_and_is_told_as_slow(
+    cache: Unsteady, breaker: CircuitBreaker, caplog: pytest.LogCaptureFixture
+) -> None:
     cache.hangs = True
-    async with asyncio.timeout(DEADLINE_S):
-        assert await breaker.get_many([KEY, OTHER]) == [None, None]
-        await breaker.set_many({KEY: VALUE})
+    with caplog.at_level(logging.WARNING, "gateway"):
+        async with asyncio.timeout(DEADLINE_S):
+            assert await breaker.get_many([KEY, OTHER]) == [None, None]
+            for _ in range(FAILURES_TO_OPEN):
+                await breaker.set_many({KEY: VALUE})
+    assert [record.getMessage() for record in caplog.records] == ["cache unsteady fails (slow): going on without it"]
+    assert cache.asked == FAILURES_TO_OPEN
 
 
 async def test_emptying_and_closing_are_the_caches_own(cache: Unsteady, breaker: CircuitBreaker) -> None:

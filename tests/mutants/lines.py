@@ -41,7 +41,7 @@ class Covering:
 
 
 def read(folder: Path, tree: Path, paths: Sequence[str]) -> Covering:
-    """What `session.record` left in the folder."""
+    """The record that `session.record` left in the folder."""
     told = json.loads((folder / "tests.json").read_text())
     data = coverage.CoverageData(str(folder / "lines"))
     data.read()
