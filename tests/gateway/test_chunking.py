@@ -15,11 +15,13 @@ from gateway.settings import ModelSettings, SettingsError
 from tests.gateway.tokenizer import qwen_like, save
 
 
-def sliced(length: int, room: int, **options: int) -> tuple[list[tuple[int, int]], int]:
+def sliced(
+    length: int, room: int, *, max_chunks_per_doc: int, max_tokens_per_doc: int | None = None
+) -> tuple[list[tuple[int, int]], int]:
     """The chunks of a text of so many one-character tokens as (begin, end), and the tokens in none of them."""
     text = "".join(chr(0x4E00 + n) for n in range(length))  # each character once
     offsets = [(n, n + 1) for n in range(length)]
-    slices, cut = chunks(text, offsets, room, ScoringOptions(**options))
+    slices, cut = chunks(text, offsets, room, ScoringOptions(None, max_tokens_per_doc, max_chunks_per_doc))
     return [(text.index(one[0]), text.index(one[-1]) + 1) for one in slices], cut
 
 

@@ -153,6 +153,7 @@ async def test_pairs_of_text_alone_are_token_ids_and_another_template_is_another
     (one,) = await family(folder).render([Pair("q", "")], {}, ScoringOptions())
     assert isinstance(one, Rendered)
     (ids,) = one.prompts
+    assert isinstance(ids, list)
     text = TOKENIZER.decode(ids, skip_special_tokens=False)
     head = QWEN3_VL.head.format(instruction=QWEN3_VL.instruction, query="q")
     assert text == PREFIX + head + QWEN3_VL.label + "NULL" + QWEN3_VL.suffix
