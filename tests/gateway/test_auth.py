@@ -3,6 +3,8 @@
 import httpx
 import pytest
 
+from gateway.errors import Unauthorized
+from gateway.http.auth import Auth
 from tests.gateway.asking import ASK, indices, message_of
 from tests.gateway.conftest import Serve
 from tests.stub_engine import StubEngine
@@ -99,3 +101,29 @@ async def test_admin_keys_alone_close_nothing_to_callers(serve: Serve) -> None:
     client = await serve(admin_keys=["admin-key"])
     assert indices(await client.post("/v2/rerank", json=ASK)) == [1, 2, 0]
     message_of(await client.delete("/v1/cache"), 401)
+
+
+def with_key(key: str) -> httpx.Headers:
+    return httpx.Headers({"x-api-key": key} if key else {})
+
+
+@pytest.mark.parametrize(("address", "admitted"), [("127.0.0.1", True), ("::1", True), ("", True), ("10.0.0.1", False)])
+def test_without_admin_keys_only_this_machine_administers(address: str, admitted: bool) -> None:
+    auth = Auth(KEYS, [])
+    if admitted:
+        assert auth.admin(with_key("").get, address).admin
+    else:
+        with pytest.raises(Unauthorized, match="from the gateway's own machine") as error:
+            auth.admin(with_key("").get, address)
+        assert error.value.code == "admin_only"
+
+
+def test_only_an_admin_key_makes_an_admin_and_then_from_everywhere() -> None:
+    auth = Auth(KEYS, ["admin-key"])
+    assert auth.admin(with_key("admin-key").get, "10.0.0.1").admin
+    assert not auth.caller(with_key("admin-key").get).admin
+    assert not Auth([], []).caller(with_key("").get).admin
+    for key, code in (("", "no_api_key"), ("first-key", "invalid_api_key")):
+        with pytest.raises(Unauthorized) as error:
+            auth.admin(with_key(key).get, "127.0.0.1")
+        assert error.value.code == code
