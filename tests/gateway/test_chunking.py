@@ -1,0 +1,151 @@
+"""Chunks: overlapping slices of a text, by tokens of one character each, and the tokenizers that count them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from gateway.domain import Pair, ScoringOptions
+from gateway.families.chunking import chunks, token_limit
+from gateway.families.cross_encoder import CutText, RawText, cross_encoder
+from gateway.families.qwen3 import Qwen3
+from gateway.families.tokenizer import digest_of, first_tokens
+from gateway.settings import ModelSettings, SettingsError
+from tests.gateway.tokenizer import qwen_like, save
+
+
+def sliced(
+    length: int, room: int, *, max_chunks_per_doc: int, max_tokens_per_doc: int | None = None
+) -> tuple[list[tuple[int, int]], int]:
+    """The chunks of a text of so many one-character tokens as (begin, end), and the tokens in none of them."""
+    text = "".join(chr(0x4E00 + n) for n in range(length))  # each character once
+    offsets = [(n, n + 1) for n in range(length)]
+    slices, cut = chunks(text, offsets, room, ScoringOptions(None, max_tokens_per_doc, max_chunks_per_doc))
+    return [(text.index(one[0]), text.index(one[-1]) + 1) for one in slices], cut
+
+
+def test_chunks_follow_each_other_with_an_eighth_of_overlap() -> None:
+    # Room for 40 less a margin of 8: windows of 32 tokens, of which 4 repeat.
+    assert sliced(100, 40, max_chunks_per_doc=9) == ([(0, 32), (28, 60), (56, 88), (84, 100)], 0)
+    assert sliced(32, 40, max_chunks_per_doc=9) == ([(0, 32)], 0)
+    assert sliced(33, 40, max_chunks_per_doc=9) == ([(0, 32), (28, 33)], 0)
+    assert sliced(60, 40, max_chunks_per_doc=9) == ([(0, 32), (28, 60)], 0)
+
+
+def test_what_no_chunk_holds_is_counted() -> None:
+    assert sliced(100, 40, max_chunks_per_doc=2) == ([(0, 32), (28, 60)], 40)
+    assert sliced(100, 40, max_chunks_per_doc=9, max_tokens_per_doc=50) == ([(0, 32), (28, 50)], 50)
+    assert sliced(100, 40, max_chunks_per_doc=1, max_tokens_per_doc=50) == ([(0, 32)], 68)
+
+
+def test_however_little_room_there_is_a_chunk_has_a_token() -> None:
+    for room in (1, 8, 9):
+        assert sliced(3, room, max_chunks_per_doc=9) == ([(0, 1), (1, 2), (2, 3)], 0)
+
+
+def test_space_around_a_chunk_is_not_read() -> None:
+    text = " a b "
+    assert chunks(text, [(n, n + 1) for n in range(5)], 99, ScoringOptions()) == (["a b"], 0)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 100), (90, 95), (95, 100), (200, 100), (1, 6)])
+def test_the_limit_of_a_document_is_what_fits_or_what_was_asked_beside_the_label(
+    asked: int | None, expected: int
+) -> None:
+    assert token_limit(100, 5, ScoringOptions(max_tokens_per_doc=asked)) == expected
+
+
+def test_the_first_tokens_of_a_text_are_cut_at_a_tokens_end() -> None:
+    tokenizer = qwen_like()
+    text = "the river is long"
+    count = len(tokenizer.encode(text, add_special_tokens=False).ids)
+    assert first_tokens(tokenizer, text, count) == (text, 0)
+    assert first_tokens(tokenizer, text, count + 1) == (text, 0)
+    short, left = first_tokens(tokenizer, text, count - 1)
+    assert left == 1
+    assert text.startswith(short)
+    assert len(tokenizer.encode(short, add_special_tokens=False).ids) == count - 1
+    assert first_tokens(tokenizer, text, 0) == ("", count)
+
+
+def test_a_digest_tells_parts_apart_however_they_are_cut() -> None:
+    digests = {digest_of("ab", "c"), digest_of("a", "bc"), digest_of("abc"), digest_of("abc", ""), digest_of()}
+    assert len(digests) == 5
+    assert all(len(digest) == 32 and int(digest, 16) >= 0 for digest in digests)
+    assert digest_of("a" * 300, "b") == digest_of("a" * 300, "b")
+
+
+def settings(folder: Path, family: str = "qwen3-reranker", **more: int) -> ModelSettings:
+    return ModelSettings(family, "http://h", tokenizer=str(folder), **more)  # type: ignore[arg-type]
+
+
+def test_a_tokenizers_own_truncation_and_padding_do_not_touch_a_prompt(tmp_path: Path) -> None:
+    truncating = Tokenizer.from_str(qwen_like().to_str())
+    truncating.enable_truncation(6)
+    truncating.enable_padding(length=64)
+    pair = Pair("which city", "the river is long " * 30)
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "truncating").mkdir()
+    rendered = [
+        Qwen3(settings(save(tokenizer, tmp_path / name), max_tokens=4096)).render_texts([pair], ScoringOptions())
+        for name, tokenizer in (("plain", qwen_like()), ("truncating", truncating))
+    ]
+    assert rendered[0] == rendered[1]
+    (cut,) = CutText(settings(tmp_path / "truncating", "cross-encoder", max_tokens=512)).render_texts(
+        [pair], ScoringOptions()
+    )
+    assert list(cut.prompts) == [pair]
+
+
+def test_a_tokenizer_is_found_in_its_folder_or_by_its_file(tmp_path: Path) -> None:
+    folder = save(qwen_like(), tmp_path)
+    by_file = ModelSettings("qwen3-reranker", "http://h", tokenizer=str(folder / "tokenizer.json"))
+    assert Qwen3(by_file).fingerprint == Qwen3(settings(folder)).fingerprint
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"model": {"type": "none"}})])
+def test_what_is_no_tokenizer_is_told_in_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(SettingsError, match=r"^tokenizer: not a tokenizer\.json \(\w+\)$"):
+        Qwen3(settings(tmp_path))
+
+
+def test_a_family_without_a_tokenizer_is_told_in_one_line() -> None:
+    with pytest.raises(SettingsError, match=r"^tokenizer: the family qwen3-reranker needs one, a folder or a hub id$"):
+        Qwen3(ModelSettings("qwen3-reranker", "http://h"))
+
+
+def test_a_cross_encoder_is_cut_here_only_where_its_tokenizer_is_named(tmp_path: Path) -> None:
+    raw = cross_encoder(ModelSettings("cross-encoder", "http://h"))
+    assert type(raw) is RawText
+    assert raw.canonical(ScoringOptions("find", 5, 3)) == ScoringOptions()
+    cut = cross_encoder(settings(save(qwen_like(), tmp_path), "cross-encoder"))
+    assert type(cut) is CutText
+    assert cut.canonical(ScoringOptions("find", 5, 3, fps=1.0)) == ScoringOptions(None, 5, 3)
+
+
+def test_other_limits_or_another_tokenizer_are_another_fingerprint_of_a_cross_encoder(tmp_path: Path) -> None:
+    other = Tokenizer.from_str(qwen_like().to_str())
+    other.add_tokens(["<new>"])
+    (tmp_path / "other").mkdir()
+    folder = save(qwen_like(), tmp_path)
+    prints = {
+        CutText(settings(folder, "cross-encoder", max_tokens=300)).fingerprint,
+        CutText(settings(folder, "cross-encoder", max_tokens=301)).fingerprint,
+        CutText(settings(folder, "cross-encoder", max_tokens=300, max_tokens_per_doc=20)).fingerprint,
+        CutText(settings(save(other, tmp_path / "other"), "cross-encoder", max_tokens=300)).fingerprint,
+        RawText().fingerprint,
+    }
+    assert len(prints) == 5
+
+
+async def test_the_longest_text_that_is_sure_to_fit_is_sent_as_it_came_and_a_longer_one_is_measured(
+    tmp_path: Path,
+) -> None:
+    family = CutText(settings(save(qwen_like(), tmp_path), "cross-encoder", max_tokens=80))
+    for text in ("x" * 10, "x" * 11, "🚗" * 10, "🚗" * 11, "🚗" * 200):
+        for pair in (Pair(text, "d"), Pair("q", text)):
+            assert list(await family.render([pair], {}, ScoringOptions())) == family.render_texts(
+                [pair], ScoringOptions()
+            )
