@@ -51,18 +51,19 @@ test-fast: .venv/.test
 mutants: .venv/.test
 	$(BIN)/python -m tests.mutants $(ARGS)
 
-# Speed beside LiteLLM and vLLM alone, within 10 minutes: wrk comes from Debian's package.
+# Speed beside LiteLLM and vLLM alone, within 10 minutes: wrk comes from Debian's package. `make bench BASE=FOLDER` compares
+# the gateway of another checkout with this one's instead.
 bench: .venv/.test
 	@command -v wrk >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq wrk >/dev/null; } \
 	  || echo "!!! install wrk to measure the rates" >&2
 	$(BIN)/python -m bench.provision
 	@test -L .venv-vllm || $(BIN)/python tests/vllm/provision.py
-	$(BIN)/python -m bench
+	$(BIN)/python -m $(if $(BASE),bench.compare $(BASE),bench)
 
 # The pages of docs/ as a site, in site/; a dead link fails.
 docs: .venv/.test
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: .venv/.test
 	$(BIN)/ruff format --check

@@ -1,4 +1,4 @@
-"""What a photo and a video cost before an engine sees them, and a request with both."""
+"""The cost of a photo and of a video before an engine sees them, and of a request with both."""
 
 import base64
 import io
@@ -86,7 +86,7 @@ def film(seconds: int) -> bytes:
 
 
 def _asked() -> tuple[list[float], list[float], int]:
-    """The seconds of each request of new files, of each that is known, and the size of one."""
+    """Seconds of each request with new files, seconds of each that is known, and the bytes of a request."""
     jpeg, mp4 = photo((2000, 1500)), film(10)
     with (
         stub_engine() as engine,
@@ -95,7 +95,7 @@ def _asked() -> tuple[list[float], list[float], int]:
     ):
 
         def ask() -> dict[str, Any]:
-            """Bytes behind a picture or video make it another one of the same cost."""
+            """A request of files that are new to the gateway: bytes behind a file make it another of the same cost."""
             texts: list[Any] = [f"passage {os.urandom(8).hex()} about a mug" for _ in range(TEXTS)]
             photos = [{"image": _another(jpeg)} for _ in range(PHOTOS)]
             clips = [{"video": _another(mp4)} for _ in range(VIDEOS)]

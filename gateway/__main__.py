@@ -15,7 +15,7 @@ from starlette.routing import Router
 from uvicorn.supervisors import Multiprocess
 
 from gateway import app
-from gateway.settings import Settings, SettingsError, is_loopback, load
+from gateway.settings import Settings, SettingsError, listening_host, load
 
 # How long requests under way may take to finish after SIGTERM, and how long a quiet connection is kept.
 DRAIN_S = 30
@@ -53,10 +53,10 @@ def _settings() -> Settings:
 
 
 def _serve(settings: Settings, built: Router | None) -> None:
-    host, reached_at = settings.host, settings.published_on or settings.host
-    if not settings.api_keys and not is_loopback(reached_at):
-        host = "127.0.0.1"
-        print(f"rerank-gateway: no api_keys are set: not listening on {reached_at}", file=sys.stderr)
+    host = listening_host(settings)
+    if host != settings.host:
+        wanted = settings.published_on or settings.host
+        print(f"rerank-gateway: no api_keys are set: not listening on {wanted}", file=sys.stderr)
     listener = _bound(host, settings.port)
     at = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     print(f"rerank-gateway: {at}{'' if settings.api_keys else ' (no api_keys: loopback only)'}", file=sys.stderr)

@@ -248,6 +248,13 @@ def _check_model(where: str, model: ModelSettings) -> None:
             raise SettingsError(f"{where}.{name}: must be at least 1")
 
 
+def listening_host(settings: Settings) -> str:
+    """The host to listen on: the one set, but without keys this machine's own, unless no other machine reaches it."""
+    if settings.api_keys or is_loopback(settings.published_on or settings.host):
+        return settings.host
+    return "127.0.0.1"
+
+
 def is_loopback(host: str) -> bool:
     """True for an address that only this machine reaches. Of names only localhost counts."""
     try:

@@ -54,7 +54,7 @@ class Console:
             if text and time.monotonic() - self._spoke_s >= _SPARSE_S:
                 self.say(text)
         elif text:
-            line = Text(text)
+            line = Text.from_ansi(text)  # the last line of a log may hold colour codes
             line.truncate(self._console.width - _SPINNER_COLUMNS, overflow="ellipsis")
             if self._status is None:
                 self._status = Status(line, console=self._console)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from gateway.settings import Settings, SettingsError, is_loopback, load
+from gateway.settings import Settings, SettingsError, listening_host, load
 from launch.address import Address, free_port
 from launch.catalogue import Model
 from launch.embedded.packaged import packaged_folder
@@ -83,11 +83,7 @@ def read_settings(text: str, environment: Mapping[str, str]) -> Settings:
 
 def gateway_address(settings: Settings) -> GatewayAddress:
     """The address that the gateway will listen on with these settings. Port 0 becomes a free port."""
-    needs_key = bool(settings.api_keys)
-    host = settings.host
-    if not needs_key and not is_loopback(settings.published_on or host):
-        host = "127.0.0.1"  # without keys the gateway serves this machine only
-    return GatewayAddress(host, settings.port or free_port(), needs_key)
+    return GatewayAddress(listening_host(settings), settings.port or free_port(), bool(settings.api_keys))
 
 
 def with_engines(config: Mapping[str, Any], engines: Sequence[Engine], attempts: Mapping[str, int]) -> dict[str, Any]:

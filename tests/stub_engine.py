@@ -98,7 +98,7 @@ class StubEngine:
         return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
 
     async def _score_scenes(self, body: dict[str, Any]) -> Response:
-        """As vLLM with our template: each side is text or content parts, the media first."""
+        """Scores like vLLM with our template: each side is text or content parts, the media first."""
         documents = body["documents"]
         queries = body["queries"] if isinstance(body["queries"], list) else [body["queries"]] * len(documents)
         self.instructions.append(body["instruction"])

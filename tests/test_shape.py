@@ -25,7 +25,7 @@ SPINE = [
 ]
 MAX_SPINE_LINES = 900
 MAX_FUNCTION_LINES = 45
-PROGRAMS = ["gateway"]
+PROGRAMS = [name for name in ("gateway", "launch", "ui", "offline") if (REPOSITORY / name).is_dir()]
 WITHOUT_MEDIA = """
 import sys
 from gateway import app

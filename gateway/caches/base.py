@@ -1,4 +1,4 @@
-"""What a cache is: keys to small values, many at a time. It knows nothing of pairs, and may forget anything."""
+"""The protocol of a cache: small values by key, many at a time. It knows nothing of pairs, and may forget anything."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,22 +11,23 @@ class CacheError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """`bytes_used` is None where another process knows."""
+    """The size of a cache, None where only another process knows it, and the entries evicted so far."""
 
     bytes_used: int | None = None
     evicted: int = 0
 
 
 class Cache(Protocol):
-    """Keys are 16 bytes that never collide in practice, values at most 32 bytes."""
+    """Keys are digests of 16 bytes, so none collide in practice. Values are some 50 bytes at most."""
 
     backend: str
+    """The kind of cache, as metrics name it."""
 
     async def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
-        """A value or None per key, in order. Raises CacheError."""
+        """Values in the order of the keys, None where there is none. Raises CacheError."""
 
     async def set_many(self, values: Mapping[bytes, bytes]) -> None:
-        """Raises CacheError."""
+        """Keeps the values, in place of older ones. Raises CacheError."""
 
     async def clear(self) -> None:
         """Forgets everything. Raises CacheError."""

@@ -1,4 +1,4 @@
-"""A cache outside the process, kept from doing harm: it costs a bounded moment, and what it gives is checked."""
+"""A circuit breaker around a cache outside the process: it costs a bounded moment, and its values are checked."""
 
 import asyncio
 import logging
@@ -12,16 +12,17 @@ from gateway.caches.base import Cache, CacheError, CacheStats
 log = logging.getLogger("gateway")
 
 T = TypeVar("T")
-# So many failures in a row, and it is left alone for a while; then one call tries it again.
-FAILURES = 3
-LEFT_ALONE_S = 5.0
+# After so many failures in a row the circuit opens: no call reaches the cache for a while, then it is tried again.
+FAILURES_TO_OPEN = 3
+OPEN_S = 5.0
 CHECKSUM_BYTES = 4
 
 
 class CircuitBreaker:
-    """Never raises from get_many and set_many: a cache that is slow, full or gone is a cache that knows nothing.
+    """A cache that never raises from get_many and set_many: slow, full or gone, it has no values.
 
-    Every value carries a checksum over its key and itself: a damaged one is a miss, not a wrong score.
+    timeout_s: of each call. Every value carries a checksum over its key and itself: a damaged one is a miss, not a
+    wrong score.
     """
 
     def __init__(self, cache: Cache, *, timeout_s: float) -> None:
@@ -29,11 +30,11 @@ class CircuitBreaker:
         self._cache = cache
         self._timeout_s = timeout_s
         self._failures = 0
-        self._again_s = 0.0
+        self._open_until_s = 0.0
 
     async def get_many(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         try:
-            values = await self._tried(lambda: self._cache.get_many(keys))
+            values = await self._call(lambda: self._cache.get_many(keys))
         except CacheError:
             return [None] * len(keys)
         return [_checked(key, value) for key, value in zip(keys, values, strict=True)]
@@ -41,7 +42,7 @@ class CircuitBreaker:
     async def set_many(self, values: Mapping[bytes, bytes]) -> None:
         sealed = {key: value + _checksum(key, value) for key, value in values.items()}
         try:
-            await self._tried(lambda: self._cache.set_many(sealed))
+            await self._call(lambda: self._cache.set_many(sealed))
         except CacheError:
             return
 
@@ -54,25 +55,26 @@ class CircuitBreaker:
     def stats(self) -> CacheStats:
         return self._cache.stats()
 
-    async def _tried(self, call: Callable[[], Awaitable[T]]) -> T:
-        if self._failures >= FAILURES and time.monotonic() < self._again_s:
-            raise CacheError("left alone")
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of a call of the cache, unless the circuit is open. Raises CacheError."""
+        if self._failures >= FAILURES_TO_OPEN and time.monotonic() < self._open_until_s:
+            raise CacheError("the circuit is open")
         try:
             async with asyncio.timeout(self._timeout_s):
                 result = await call()
         except (CacheError, TimeoutError) as error:
-            self._failed(str(error) or "slow")
+            self._count_failure(str(error) or "slow")
             raise CacheError(str(error)) from None
-        if self._failures >= FAILURES:
+        if self._failures >= FAILURES_TO_OPEN:
             log.warning("cache %s answers again", self.backend)
         self._failures = 0
         return result
 
-    def _failed(self, why: str) -> None:
+    def _count_failure(self, reason: str) -> None:
         self._failures += 1
-        if self._failures == FAILURES:
-            log.warning("cache %s fails (%s): going on without it", self.backend, why)
-        self._again_s = time.monotonic() + LEFT_ALONE_S
+        if self._failures == FAILURES_TO_OPEN:
+            log.warning("cache %s fails (%s): going on without it", self.backend, reason)
+        self._open_until_s = time.monotonic() + OPEN_S
 
 
 def _checksum(key: bytes, value: bytes) -> bytes:
@@ -80,6 +82,7 @@ def _checksum(key: bytes, value: bytes) -> bytes:
 
 
 def _checked(key: bytes, sealed: bytes | None) -> bytes | None:
+    """The value before its checksum, None where the checksum is not its own."""
     if sealed is None:
         return None
     value = sealed[:-CHECKSUM_BYTES]

@@ -1,4 +1,4 @@
-"""The default cache: this process's memory, in two generations, bounded by the bytes it really uses."""
+"""The default cache: a part of this process's memory, bounded by the bytes that it really takes."""
 
 import struct
 import sys
@@ -9,15 +9,17 @@ from functools import cache
 from gateway.caches.base import CacheStats
 
 _EXPIRY = struct.Struct("<d")
-# CPython takes memory for small objects in steps of 16 bytes, and a growing dict never has more than this an entry.
+# CPython allocates small objects in steps of 16 bytes.
 _STEP = 16
+# The most that a growing dict takes for an entry, without key and value.
 _TABLE_BYTES = 72
 
 
 class MemoryCache:
-    """Two dicts, young and old. What is used moves to the young one; when that holds half of the bytes, the old one
-    is dropped and the young one takes its place. So the least recently used go first, with no list of uses to keep:
-    an entry takes 0.18 kB, where an OrderedDict takes 0.25.
+    """An approximate LRU cache in two generations, each a dict that holds half of the bytes.
+
+    Entries that are used move to the young one. When that is full, the old one is dropped and the young one takes its
+    place. There is no list of uses to keep: an entry takes 0.19 kB, where an OrderedDict takes 0.25.
     """
 
     backend = "memory"
@@ -54,6 +56,7 @@ class MemoryCache:
         return CacheStats(self._young_bytes + self._old_bytes, self._evicted)
 
     def _rejuvenated(self, key: bytes) -> bytes | None:
+        """A value of the old generation, moved to the young one; None if there is none."""
         value = self._old.pop(key, None)
         if value is not None:
             self._old_bytes -= _entry_bytes(len(key), len(value))
@@ -61,13 +64,15 @@ class MemoryCache:
         return value
 
     def _add(self, key: bytes, value: bytes) -> None:
-        if key not in self._young:
-            size = _entry_bytes(len(key), len(value))
-            if self._young_bytes + size > self._half_bytes:
-                self._evicted += len(self._old)
-                self._old, self._old_bytes = self._young, self._young_bytes
-                self._young, self._young_bytes = {}, 0
-            self._young_bytes += size
+        size = _entry_bytes(len(key), len(value))
+        replaced = self._young.get(key)
+        freed = 0 if replaced is None else _entry_bytes(len(key), len(replaced))
+        if self._young_bytes + size - freed > self._half_bytes:
+            self._evicted += len(self._old)
+            self._old, self._old_bytes = self._young, self._young_bytes
+            self._young, self._young_bytes = {}, 0
+            freed = 0
+        self._young_bytes += size - freed
         self._young[key] = value
 
 
@@ -77,10 +82,12 @@ def _unexpired(value: bytes | None) -> bytes | None:
     return value[: -_EXPIRY.size]
 
 
-@cache  # there are two lengths of value, and one of key
+@cache  # all keys have one length, and values a dozen at most
 def _entry_bytes(key_length: int, value_length: int) -> int:
+    """Bytes that an entry takes: 184 for a key of 16 and a value of up to 15, 200 for one of up to 31."""
     return _allocated(key_length) + _allocated(value_length) + _TABLE_BYTES
 
 
 def _allocated(length: int) -> int:
+    """Bytes that CPython allocates for a bytes object."""
     return -(-sys.getsizeof(bytes(length)) // _STEP) * _STEP

@@ -1,4 +1,4 @@
-"""A cache that many gateways share: Redis, or anything that speaks its protocol."""
+"""A cache shared by many gateways: Redis, or anything that speaks its protocol."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ KEYS_PER_DELETE = 1000
 
 
 class RedisCache:
-    """One round trip a call: MGET, or SETs in a pipeline. The server evicts (maxmemory-policy allkeys-lru)."""
+    """Each call is one round trip. The server evicts (maxmemory-policy allkeys-lru)."""
 
     backend = "redis"
 

@@ -1,8 +1,8 @@
-"""A cache that survives restarts: one SQLite file in WAL mode, that the workers of one machine may share.
+"""A cache that survives restarts: one SQLite file in WAL mode, which the workers of one machine may share.
 
 Measured beside LMDB (300,000 entries, 100 at a time): 0.19 ms against 0.06 to read, 1.6 against 0.14 to write, 92 bytes
-an entry against 68. SQLite stays: it is in Python, it evicts and expires with a statement each, a write comes after the
-answer, and the engine's milliseconds hide the rest.
+an entry against 68. SQLite was kept: it comes with Python, and evicts and expires with a statement each. Writes happen
+after the answer, and reads are short beside the engine's milliseconds.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ SCHEMA = (
     "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, value BLOB, stored_s REAL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS scores_by_age ON scores (stored_s)",
 )
-# Measured: key, value and time of an entry and of its index, in SQLite's pages.
+# Measured: key, value and time of an entry, and those of its index, in SQLite's pages.
 ENTRY_BYTES = 96
-# When full, this share of the entries goes, the oldest first: making room is rare and quick.
+# This share of the entries is evicted when the file is full, the oldest first, so that it happens rarely.
 EVICTED_SHARE = 0.1
 
 
 class SqliteCache:
-    """All work happens in one thread of its own: a connection belongs to a thread, and the event loop never waits."""
+    """Works in a thread of its own: a connection belongs to one, and the event loop never waits."""
 
     backend = "sqlite"
 
@@ -130,6 +130,7 @@ class SqliteCache:
         self._entries = 0
 
     def _set_aside(self) -> None:
+        """Renames a damaged file, so that the next call makes a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

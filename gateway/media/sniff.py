@@ -1,4 +1,4 @@
-"""What some bytes are, by their first ones: for error messages that say what came instead of a picture or a video."""
+"""The kind of a file, by its first bytes: messages name it, never the bytes themselves."""
 
 _BEGINNINGS = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -23,8 +23,8 @@ _BRANDS |= {b"mif1": "image/heic", b"msf1": "image/heic", b"qt  ": "video/quickt
 _MARKUP = ((b"<!doctype html", "text/html"), (b"<html", "text/html"), (b"<svg", "image/svg+xml"), (b"<?xml", "XML"))
 
 
-def what(data: bytes) -> str:
-    """A name for a message, never the bytes themselves."""
+def mime_of(data: bytes) -> str:
+    """MIME type, or a plain name for what has none here ("text", "a program")."""
     if not data:
         return "nothing"
     if data[:4] == b"RIFF" and data[8:12] in _RIFF:

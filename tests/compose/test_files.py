@@ -13,8 +13,10 @@ import yaml
 from gateway.telemetry.metrics import Metrics
 from launch import catalogue
 from launch.__main__ import main
-from launch.command import TESTED_VLLM, vllm_command
+from launch.address import Address
+from launch.command import vllm_command
 from launch.memory import default_plan
+from launch.vllm import TESTED_VLLM, Vllm
 from tests.compose.files import REPOSITORY, alerts, composition, queries, replaced, variables
 
 SERVICES: dict[str, dict[str, Any]] = composition()["services"]
@@ -121,7 +123,8 @@ def test_an_engine_runs_the_launchers_command_to_the_letter(name: str, capsys: p
 
     model = catalogue.read().find(ENGINES[name])
     plan = default_plan(model)
-    assert words == vllm_command(model, TESTED_VLLM, plan, host="0.0.0.0", port=8001)  # noqa: S104 - inside a container
+    vllm = Vllm("vllm", TESTED_VLLM, cpu=False)
+    assert words == vllm_command(model, vllm, plan, Address("0.0.0.0", 8001))  # noqa: S104 - inside a container
     overrides = words[words.index("--hf-overrides") + 1]
     assert '"is_original_qwen3_reranker":true' in overrides
     assert words[words.index("--chat-template") + 1].endswith(model.template or "")

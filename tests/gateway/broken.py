@@ -1,4 +1,4 @@
-"""Files that are no picture or video, or only seem to be, or cost more than one: by name, with what is said of each."""
+"""Files that are no picture or video, only seem to be, or cost more than any: by name, with the message for each."""
 
 import gzip
 import io
@@ -16,7 +16,7 @@ from tests.gateway.test_videos import BOMBS, WHOLE
 
 
 class Broken(NamedTuple):
-    """kind: what it is sent as. reason: a regular expression of the message behind the field."""
+    """A file sent as a picture or a video. reason: a regular expression of the message behind the field."""
 
     name: str
     kind: str
@@ -25,7 +25,14 @@ class Broken(NamedTuple):
 
 
 def files() -> list[Broken]:
-    return [*_others(), *_pictures_cut(), *_pictures_that_lie(), *_large_pictures(), *_videos()]
+    return [
+        *_others(),
+        *_pictures_cut(),
+        *_pictures_that_lie(),
+        *_pictures_without_content(),
+        *_large_pictures(),
+        *_videos(),
+    ]
 
 
 PICTURE = Image.effect_noise((160, 128), 90).convert("RGB")
@@ -80,8 +87,8 @@ OTHERS = {
 
 
 def _others() -> Iterator[Broken]:
-    for name, (data, what) in OTHERS.items():
-        yield Broken(name, "image", data, rf"not a picture \(got {what}\)")
+    for name, (data, mime) in OTHERS.items():
+        yield Broken(name, "image", data, rf"not a picture \(got {mime}\)")
     for name in ("zeros", "a page", "zip", "mp3"):
         yield Broken(name, "video", OTHERS[name][0], rf"not a video \(got {OTHERS[name][1]}\)")
     yield Broken("a video", "image", WHOLE["mp4"], r"not a picture \(got video/mp4\)")
@@ -106,7 +113,7 @@ def patched(data: bytes, place: int, kind: str, *numbers: int) -> bytes:
 
 
 def _pictures_that_lie() -> Iterator[Broken]:
-    """Of few bytes, with a header that promises what is not there."""
+    """Files of few bytes, with a header that promises more."""
     of = {kind: saved(PICTURE, kind) for kind in KINDS}
     large = r"\d+ x \d+ pixels: at most 64 megapixels are read"
     jpeg, avif = of["JPEG"], of["AVIF"]
@@ -136,6 +143,11 @@ def _pictures_that_lie() -> Iterator[Broken]:
     yield Broken(
         "HEIC of 3.6 gigapixels", "image", heic(PICTURE, claims=(60000, 60000)), f"{large}|{CUT}".format("image/heic")
     )
+
+
+def _pictures_without_content() -> Iterator[Broken]:
+    """Files of few bytes that are right at their start, and lack what must follow."""
+    of = {kind: saved(PICTURE, kind) for kind in ("PNG", "GIF", "JPEG")}
     for name, data in {
         "PNG without pixels": png(64, 64, depth=8, color_type=2, rows=b""),
         "PNG of no height": png(64, 0, depth=8, color_type=2, rows=b""),
@@ -151,15 +163,14 @@ def _pictures_that_lie() -> Iterator[Broken]:
     }.items():
         yield Broken(name, "image", data, CUT.format("image/png"))
     yield Broken("GIF without a frame", "image", of["GIF"][:13] + b";", CUT.format("image/gif"))
-    yield Broken(
-        "JPEG without a scan", "image", jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9", CUT.format("image/jpeg")
-    )
+    scanless = of["JPEG"][: of["JPEG"].index(b"\xff\xda")] + b"\xff\xd9"
+    yield Broken("JPEG without a scan", "image", scanless, CUT.format("image/jpeg"))
     thin = saved(Image.new("RGB", (2, 602)), "PNG")
     yield Broken("a thread", "image", thin, "2 x 602 pixels: one side is over 200 times as long as the other")
 
 
 def _large_pictures() -> Iterator[Broken]:
-    """Of few bytes and truly of many pixels, some so many that they are read, up to where they break."""
+    """Files of few bytes and truly many pixels. Those within the limit are read up to where they break."""
     large = r"\d+ x \d+ pixels: at most 64 megapixels are read"
     cut = png(8000, 8000, depth=8, color_type=6, rows=bytes(8000 * (8000 * 4 + 1)))[:-1000]
     yield Broken("PNG of 64 megapixels, cut at its end", "image", cut, CUT.format("image/png"))
@@ -198,7 +209,7 @@ def _videos() -> Iterator[Broken]:
 
 
 def overwritten(mp4: bytes) -> bytes:
-    """Every frame is noise, in a file that is otherwise whole."""
+    """The file with noise for its frames, and otherwise whole."""
     start = mp4.index(b"mdat") + 4
     end = mp4.index(b"moov") - 4
     return mp4[:start] + noise(end - start) + mp4[end:]

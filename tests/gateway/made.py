@@ -1,4 +1,4 @@
-"""Pictures made byte by byte, where no library writes what a test needs, and videos of numbered frames."""
+"""Pictures made byte by byte, since no library writes such files, and videos of numbered frames."""
 
 import io
 import struct
@@ -25,9 +25,9 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def heic(image: Image.Image, *, quarter_turns: int = 0, claims: tuple[int, int] | None = None) -> bytes:
-    """As a phone writes it: one HEVC picture; quarter_turns: how often a viewer turns it against the clock.
+    """A HEIC like a phone's: one HEVC picture.
 
-    claims: the size its header gives, where that is not the picture's.
+    quarter_turns: by so many a viewer turns it against the clock. claims: the size in its header, if not the picture's.
     """
     context = av.CodecContext.create("libx265", "w")
     context.width, context.height = image.size
@@ -74,7 +74,7 @@ def _box(kind: bytes, content: bytes) -> bytes:
 
 
 def tiff(data: bytes = b"", **tags: int) -> bytes:
-    """One directory of these tags, of 32 bits each, named in TIFF_TAGS, and the data at 512."""
+    """A TIFF of one directory with these tags (their names are in TIFF_TAGS), of 32 bits each, and the data at 512."""
     entries = sorted((TIFF_TAGS[name], value) for name, value in tags.items())
     directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", tag, 4, 1, v) for tag, v in entries)
     return (b"II*\0\x08\0\0\0" + directory).ljust(512, b"\0") + data
@@ -127,7 +127,7 @@ def film(
     muxer: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
 ) -> bytes:
-    """So many numbered frames, or these; times_ms: when each is shown, where that is not every 1 / rate s."""
+    """A video of so many numbered frames, or of these. times_ms: the moment of each, if not every 1 / rate s."""
     images = [numbered(place) for place in range(images)] if isinstance(images, int) else images
     out = io.BytesIO()
     with av.open(out, "w", format=kind, options=muxer or {}) as container:

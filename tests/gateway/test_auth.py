@@ -84,3 +84,18 @@ async def test_without_keys_any_key_or_none_will_do(client: httpx.AsyncClient) -
     for headers in ({}, {"Authorization": "Bearer whatever"}):
         assert indices(await client.post("/v2/rerank", json=ASK, headers=headers)) == [1, 2, 0]
         assert (await client.post("/v1/check-api-key", headers=headers)).json() == {"valid": True}
+
+
+async def test_an_admin_key_opens_everything_and_a_callers_key_not_what_is_the_admins(serve: Serve) -> None:
+    client = await serve(api_keys=KEYS, admin_keys=["admin-key"])
+    admin, caller = {"Authorization": "Bearer admin-key"}, {"Authorization": "Bearer first-key"}
+    assert indices(await client.post("/v2/rerank", json=ASK, headers=admin)) == [1, 2, 0]
+    assert (await client.delete("/v1/cache", headers=admin)).status_code == 200
+    assert message_of(await client.delete("/v1/cache", headers=caller), 401) == "invalid api token"
+    assert message_of(await client.delete("/v1/cache"), 401) == "no api key supplied"
+
+
+async def test_admin_keys_alone_close_nothing_to_callers(serve: Serve) -> None:
+    client = await serve(admin_keys=["admin-key"])
+    assert indices(await client.post("/v2/rerank", json=ASK)) == [1, 2, 0]
+    message_of(await client.delete("/v1/cache"), 401)

@@ -1,4 +1,4 @@
-"""What broken and hostile files do to a gateway: nothing but an error that names the file and says what is wrong."""
+"""Broken and hostile files do no harm: each is an error that names the file and says what is wrong with it."""
 
 import base64
 import re
@@ -17,10 +17,15 @@ from tests.gateway.test_mixed import RED, TOKENIZER, vl
 from tests.stub_engine import StubEngine
 
 FILES = files()
-# A process without any picture has 100 MB, and the largest that is read takes 256 before it breaks.
+# A process without any picture has 100 MB, and the largest picture that is read takes 256 before it breaks.
 BOUND_MB = 450
-# Where it does not break, it is laid on white too.
+# A picture that does not break takes more, since it is laid on white.
 LARGEST_MB = 750
+# The code of an error by its message; all others are `media_unreadable`.
+CODES = {
+    "lasts": "video_too_long",
+    "at most 64 megapixels|too many scans|too large|claims to have": "media_too_large",
+}
 GOOD = {"query": "red", "documents": [{"image": RED}, "blue"], "cache": "no-store"}
 
 
@@ -31,11 +36,15 @@ async def gateway(tmp_path: Path, engine: StubEngine) -> AsyncIterator[GatewayPr
     config.write_text(yaml.safe_dump({"port": 0, "models": {"eyes": {**vl(tmp_path), "engine": engine.url}}}))
     async with gateway_process("--config", config) as process:
         yield process
-    assert len(process.said) == 1  # its URL: there is nothing that its operator could do
+    assert len(process.said) == 1  # its URL: the operator can do nothing about a caller's files
 
 
 def sent(file: Broken) -> dict[str, str]:
     return {file.kind: base64.b64encode(file.data).decode()}
+
+
+def code_for(message: str) -> str:
+    return next((code for words, code in CODES.items() if re.search(words, message)), "media_unreadable")
 
 
 def peak_mb(gateway: GatewayProcess) -> int:
@@ -51,6 +60,7 @@ async def test_every_broken_file_is_a_clear_error_and_harms_nobody(gateway: Gate
             message = message_of(answer, 400)
             wanted = rf"documents\[0\]\.{file.kind}: .*({file.reason})"
             assert re.match(wanted, message), f"{file.name} ({len(file.data)} bytes): {message}"
+            assert answer.json()["code"] == code_for(message), f"{file.name}: {message}"
         assert indices(await client.post("/v2/rerank", json=GOOD)) == [0, 1]
     assert gateway.process.returncode is None
     assert peak_mb(gateway) <= BOUND_MB

@@ -20,6 +20,7 @@ from gateway.settings import SettingsError
 from tests.gateway.asking import ASK, DOCUMENTS, QUERY, indices, scores
 from tests.gateway.conftest import NO_TLS, Serve
 from tests.gateway.serving import DEADLINE_S, gateway_process, until
+from tests.gateway.waiting import in_flight
 from tests.stub_engine import POISON, StubEngine
 
 MANY = [f"red car {number}" for number in range(2 * CALLS_PER_ENGINE * SLICE_PAIRS)]
@@ -40,13 +41,6 @@ async def kept(client: httpx.AsyncClient, documents: Sequence[str] = DOCUMENTS) 
         while cached(answer := await ask(client, documents)) != len(documents):
             pass
     return answer
-
-
-async def in_flight(client: httpx.AsyncClient, requests: int) -> None:
-    """Returns when the gateway has so many requests under way."""
-    async with asyncio.timeout(DEADLINE_S):
-        while f"\nrerank_requests_in_flight {requests}.0" not in (await client.get("/metrics")).text:
-            pass
 
 
 class TestKeys:
@@ -176,6 +170,7 @@ class TestSingleFlight:
         leader.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await leader
+        await in_flight(client, 1)  # only now has the gateway noticed
         engine.gate.set()
         assert len(scores(await follower)) == 4
         assert len(engine.prompts) == 4

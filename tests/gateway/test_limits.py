@@ -8,6 +8,8 @@ import pytest
 from gateway.scoring.scorer import CALLS_PER_ENGINE, SLICE_PAIRS
 from tests.gateway.asking import ASK, FRESH, indices, message_of
 from tests.gateway.conftest import Serve
+from tests.gateway.serving import DEADLINE_S
+from tests.gateway.waiting import in_flight, told
 from tests.stub_engine import StubEngine
 
 MANY = 10_000
@@ -38,8 +40,7 @@ async def test_a_small_request_passes_the_big_ones(serve: Serve, engine: StubEng
     big = [asyncio.create_task(client.post("/v2/rerank", json={**BIG, "query": f"red {n}"})) for n in range(big_ones)]
     await engine.asked(CALLS_PER_ENGINE)
     small = asyncio.create_task(client.post("/v2/rerank", json=SMALL))
-    while f"rerank_requests_in_flight {big_ones + 1}.0" not in (await client.get("/metrics")).text:
-        pass
+    await in_flight(client, big_ones + 1)
     engine.gate.set()
     assert len(indices(await small)) == 10
     # Of the 79 calls that a big one takes, few came before the small one's, and few until its answer.
@@ -81,6 +82,39 @@ async def test_too_many_pairs_waiting_is_429_until_there_is_room_again(serve: Se
     assert len(indices(await client.post("/v2/rerank", json=SMALL))) == 10
 
 
+async def test_who_is_turned_away_is_told_when_the_engine_will_be_free_by_its_measured_rate(
+    serve: Serve, engine: StubEngine
+) -> None:
+    client = await serve(limits={"max_pairs_waiting": 300})
+    waiting = {"query": "red", "documents": [f"blue {n}" for n in range(300)], "cache": "no-store"}
+
+    async def told_to_wait() -> int:
+        calls = len(engine.calls)
+        engine.gate.clear()
+        held = asyncio.create_task(client.post("/v2/rerank", json=waiting))
+        await engine.asked(calls + 1)
+        refused = await client.post("/v2/rerank", json=ASK)
+        assert refused.status_code == 429
+        engine.gate.set()
+        await held
+        return int(refused.headers["retry-after"])
+
+    assert await told_to_wait() == 3  # 100 pairs a second, until something was measured
+    for _ in range(5):
+        await client.post("/v2/rerank", json=waiting)
+    assert await told_to_wait() < 3
+
+
+async def test_nobody_is_told_to_wait_longer_than_a_minute(serve: Serve, engine: StubEngine) -> None:
+    client = await serve(limits={"max_pairs_waiting": MANY})
+    engine.gate.clear()
+    big = asyncio.create_task(client.post("/v2/rerank", json=BIG))
+    await engine.asked(CALLS_PER_ENGINE)
+    refused = await client.post("/v2/rerank", json=ASK)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+    big.cancel()
+
+
 async def test_room_comes_back_after_failures_too(serve: Serve, engine: StubEngine) -> None:
     client = await serve(limits={"max_pairs_waiting": 10})
     await engine.stop()
@@ -97,9 +131,10 @@ async def test_who_leaves_stops_costing_the_engine(serve: Serve, engine: StubEng
     big.cancel()
 
     async def answered_when_there_is_room() -> httpx.Response:
-        while (response := await client.post("/v2/rerank", json=SMALL)).status_code == 429:
-            pass
-        return response
+        async with asyncio.timeout(DEADLINE_S):
+            while (response := await client.post("/v2/rerank", json=SMALL)).status_code == 429:
+                pass
+            return response
 
     small = asyncio.create_task(answered_when_there_is_room())
     await engine.asked(CALLS_PER_ENGINE + 1)
@@ -143,7 +178,5 @@ async def test_requests_under_way_are_counted(client: httpx.AsyncClient, engine:
     assert "rerank_requests_in_flight 1.0" in lines
     assert 'rerank_pairs_total{model="words"} 3.0' in lines
     asked.cancel()
-    left = 'rerank_requests_total{dialect="cohere-v2",status="499"} 1.0'
-    while left not in (await client.get("/metrics")).text:
-        pass
+    await told(client, 'rerank_requests_total{dialect="cohere-v2",status="499"} 1.0')
     assert "rerank_requests_in_flight 0.0" in (await client.get("/metrics")).text

@@ -1,8 +1,9 @@
-"""Pictures as the model reads them: every format, upright, on white, and scaled by the official recipe."""
+"""Pictures reach the model in every format, upright, on white, and scaled by the official recipe."""
 
 import io
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from gateway.domain import ScoringOptions
 from gateway.errors import BadMedia
 from gateway.families.qwen3_vl import VISION
 from gateway.media import images
+from gateway.media.examples import examples
+from gateway.media.vision import Prepared
 from tests.gateway.made import heic, png
 
 SIDE = 64
@@ -81,7 +84,7 @@ def test_every_format_is_read(data: bytes, within: int) -> None:
     assert near(corners(image), (R, G, B, Y), within)
 
 
-# By the EXIF standard: on which side of the picture the file's first row lies, and on which its first column.
+# EXIF orientations. After each: the side of the picture on which the file's first row lies, then its first column.
 LYING = {
     1: (R, G, B, Y),  # top, left
     2: (G, R, Y, B),  # top, right
@@ -174,7 +177,7 @@ def test_every_kind_of_color_is_rgb_on_white(data: bytes, wanted: Color) -> None
 
 
 OFFICIAL, SMALLER, SMALLEST = 1800 * 32 * 32, 512 * 512, 4096
-# What smart_resize of transformers 5 says, and of qwen-vl-utils for a side under 32 pixels, which the other refuses.
+# Sizes by smart_resize of transformers 5, and of qwen-vl-utils for a side under 32 pixels, which the other refuses.
 SIZES = [
     (OFFICIAL, {(1, 1): (64, 64), (1, 150): (32, 160), (16, 16): (64, 64), (31, 33): (64, 96), (32, 32): (64, 64)}),
     (OFFICIAL, {(47, 49): (64, 96), (48, 80): (64, 64), (80, 112): (64, 128), (100, 300): (96, 288)}),
@@ -196,9 +199,27 @@ def test_sizes_are_the_official_ones(max_pixels: int, size: tuple[int, int], wan
     assert VISION.options(ScoringOptions(max_pixels=max_pixels)).picture_size(*size) == wanted
 
 
+def test_a_model_with_squares_of_its_own_has_sizes_of_its_own() -> None:
+    """Qwen2-VL's are patches of 14 pixels, merged two by two; here it reads at most 1280 of them."""
+    profile = replace(VISION, token_side=28, min_pixels=4 * 28 * 28, max_pixels=1280 * 28 * 28)
+    options = profile.options(ScoringOptions())
+    sizes = {(640, 480): (644, 476), (4000, 3000): (1148, 840), (16, 16): (56, 56)}
+    for size, wanted in sizes.items():
+        picture = images.prepare(written(Image.new("RGB", size), "PNG"), options)
+        assert (picture.width, picture.height) == wanted
+        assert profile.tokens(Prepared("", *wanted), len) == wanted[0] * wanted[1] // 28**2 + 2
+    for example in examples(profile):
+        for blob, prepared in example.items():
+            width, height = prepared.width, prepared.height
+            if blob.kind == "image":
+                assert options.picture_size(width, height) == (width, height)
+            else:
+                assert options.frame_size(width, height, frames=len(prepared.seconds)) == (width, height)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (640, 480), (300, 2000), (2000, 3001), (3001, 2000)])
 def test_pixels_are_the_official_ones(size: tuple[int, int]) -> None:
-    """`Image.resize` over the whole picture, as qwen-vl-utils' fetch_image has it; we scale a large one in strips."""
+    """qwen-vl-utils' fetch_image calls `Image.resize` over the whole picture; a large one is scaled in strips here."""
     image = Image.effect_noise(size, 80).convert("RGB")
     image.paste("red", (0, 0, max(1, size[0] // 2), size[1] // 3))
     found = read(written(image, "BMP"))
@@ -210,7 +231,7 @@ TURNED[ORIENTATION] = 6
 
 
 @pytest.mark.parametrize("how", [{}, {"progressive": True}, {"restart_marker_blocks": 8}, {"exif": TURNED}])
-def test_a_large_photo_scaled_while_it_is_read_has_the_official_pixels_too(how: dict[str, Any]) -> None:
+def test_a_large_photo_has_the_official_pixels_however_it_was_written(how: dict[str, Any]) -> None:
     data = written(Image.effect_noise((2400, 1800), 80).convert("RGB"), "JPEG", **how)
     found = read(data)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))

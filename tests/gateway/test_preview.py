@@ -1,4 +1,4 @@
-"""`POST /v1/preview`: what the model sees of a picture or a video."""
+"""`POST /v1/preview` shows a picture or a video as the model sees it."""
 
 import base64
 import io
@@ -33,7 +33,7 @@ def picture(width: int, height: int) -> str:
 
 
 def red_then_blue(seconds: int) -> str:
-    """Red for the first second."""
+    """A video that is red for its first second."""
     images = [Image.new("RGB", (640, 320), "red" if place < 8 else "blue") for place in range(8 * seconds)]
     return data_url("video/mp4", film(images, rate=8))
 

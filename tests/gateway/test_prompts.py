@@ -266,6 +266,26 @@ async def test_chunks_are_what_is_billed(reranker: httpx.AsyncClient, engine: St
     assert response.json()["meta"]["billed_units"] == {"search_units": 1}
 
 
+async def test_what_was_cut_comes_from_the_cache_with_its_warnings_and_its_price(
+    reranker: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    engine.max_tokens = 10_000
+    documents = ["the largest city", "the river is long " * 200]
+    ask = {"query": "which city is the largest " * 100, "documents": documents, "max_chunks_per_doc": 2}
+    first = (await reranker.post("/v1/rerank", json=ask)).json()
+    again = (await reranker.post("/v1/rerank", json=ask)).json()
+    assert len(engine.calls) == 1
+    assert [warning.split(":")[0] for warning in first["meta"]["warnings"]] == ["query", "documents"]
+    assert (first["meta"].pop("cached_pairs"), again["meta"].pop("cached_pairs")) == (0, 2)
+    assert (first["meta"].pop("cached_tokens"), again["meta"].pop("cached_tokens")) == (
+        0,
+        first["usage"]["total_tokens"],
+    )
+    assert first["meta"] == again["meta"]
+    assert first["results"] == again["results"]
+    assert first["usage"] == again["usage"]
+
+
 def test_text_for_a_server_with_its_own_template_is_cut_to_what_fits(folder: Path) -> None:
     model = ModelSettings("cross-encoder", "http://h", tokenizer=str(folder), max_tokens=60)
     pairs = [Pair("which city", "the river " * 100), Pair("which city " * 50, "the city"), Pair("q", "d")]

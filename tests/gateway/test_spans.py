@@ -1,19 +1,34 @@
 """`relevant_spans`: the sentences that make a document relevant, found by the engine itself."""
 
+import base64
+import io
 import time
+from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from gateway.domain import Span, SpanOptions
 from gateway.steps import sentences as splitting
+from gateway.steps.relevant_spans import MAX_SENTENCES, MAX_SENTENCES_PER_DOCUMENT
 from gateway.steps.sentences import MAX_SENTENCE_CHARS, join_relevant
 from tests.gateway.asking import ASK, message_of
 from tests.gateway.conftest import Serve
-from tests.stub_engine import StubEngine
+from tests.gateway.tokenizer import qwen_like, save
+from tests.stub_engine import StubEngine, failure
 
 DOCUMENT = "A red car stood there. It was fast. 🚗 Nobody knows why. Dr. Who drove the red one!"
 ASK_SPANS = {"query": "red car", "documents": ["nothing here", DOCUMENT], "relevant_spans": {"mode": "enabled"}}
+
+
+def picture() -> str:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+PICTURE = picture()
 
 
 def sentences(text: str) -> list[str]:
@@ -125,3 +140,57 @@ async def test_sentences_have_the_caches_and_counts_of_all_pairs(serve: Serve) -
     reply = await client.post("/v2/rerank", json=ASK_SPANS)
     assert 'cached;desc="7 of 7 pairs"' in reply.headers["server-timing"]
     assert 'rerank_pairs_total{model="words"} 14.0' in (await client.get("/metrics")).text
+
+
+async def test_the_sentences_of_one_request_are_bounded_too(client: httpx.AsyncClient, engine: StubEngine) -> None:
+    each = MAX_SENTENCES_PER_DOCUMENT
+    count = MAX_SENTENCES // each + 2
+    documents = ["".join(f"Line {place} of {number}. " for place in range(each)) for number in range(count)]
+    body = (await client.post("/v2/rerank", json={**ASK_SPANS, "documents": documents})).json()
+    assert len(engine.prompts) == count + MAX_SENTENCES
+    assert "2 documents have more sentences than were looked at" in body["meta"]["warnings"][0]
+
+
+async def test_a_limit_for_documents_neither_cuts_a_sentence_nor_scores_it_anew(
+    serve: Serve, engine: StubEngine, tmp_path: Path
+) -> None:
+    client = await serve(model={"tokenizer": str(save(qwen_like(), tmp_path)), "max_tokens": 512})
+    ask = {**ASK_SPANS, "documents": [DOCUMENT]}
+    await client.post("/v1/rerank", json={**ask, "max_tokens_per_doc": 4})
+    assert [document for _, document in engine.prompts[1:]] == sentences(DOCUMENT)
+    again = (await client.post("/v2/rerank", json={**ask, "max_tokens_per_doc": 5, "max_chunks_per_doc": 3})).json()
+    assert again["meta"]["cached_pairs"] == len(sentences(DOCUMENT))
+
+
+async def test_documents_with_pictures_have_no_spans_and_a_warning(
+    serve: Serve, engine: StubEngine, tmp_path: Path
+) -> None:
+    engine.tokenizer = qwen_like()
+    client = await serve(
+        model={"family": "qwen3-vl-reranker", "tokenizer": str(save(engine.tokenizer, tmp_path)), "max_tokens": 4096}
+    )
+    documents = [DOCUMENT, {"text": DOCUMENT, "image": PICTURE}]
+    body = (await client.post("/v2/rerank", json={**ASK_SPANS, "documents": documents})).json()
+    assert [result["index"] for result in body["results"] if "relevant_spans" in result] == [0]
+    assert body["meta"]["warnings"] == ["relevant_spans: none looked for in 1 documents with pictures"]
+
+
+async def test_the_time_that_spans_took_is_told(client: httpx.AsyncClient) -> None:
+    def stages(response: httpx.Response) -> list[str]:
+        return [stage.split(";")[0] for stage in response.headers["server-timing"].split(", ")]
+
+    asked = await client.post("/v2/rerank", json=ASK_SPANS)
+    assert stages(asked) == ["parse", "cache", "engine", "spans", "total", "cached"]
+    assert "spans" not in stages(await client.post("/v2/rerank", json=ASK))
+
+
+async def test_sentences_the_engine_refuses_are_no_spans_and_are_not_billed(
+    client: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    ask = {**ASK_SPANS, "documents": [DOCUMENT], "cache": "no-store"}
+    plain = (await client.post("/v2/rerank", json={**ask, "relevant_spans": None})).json()
+    engine.calls.clear()
+    engine.instead = lambda: failure(400, "cannot") if len(engine.calls) > 1 else None
+    body = (await client.post("/v2/rerank", json=ask)).json()
+    assert body["results"] == plain["results"]
+    assert body["usage"] == plain["usage"]

@@ -1,4 +1,4 @@
-"""Videos as the model reads them: every codec, frames by time, upright, whole; and none that costs more than it is."""
+"""Videos reach the model in every codec, with frames by time, upright and whole; bombs and broken files do not."""
 
 import io
 import struct
@@ -13,6 +13,7 @@ from gateway.domain import ScoringOptions
 from gateway.errors import BadMedia
 from gateway.families.qwen3_vl import VISION
 from gateway.media import videos
+from gateway.media.vision import Prepared
 from tests.gateway.made import BITS, RATE, SIDE, film
 from tests.gateway.test_pictures import B, G, R, Y, corners, near, quarters
 
@@ -76,7 +77,7 @@ def test_no_more_frames_than_asked_for_are_spread_over_all_of_it() -> None:
 
 
 def test_a_variable_frame_rate_counts_by_the_clock_and_not_by_frames() -> None:
-    """As a phone records in the dark, or a screen that rarely changes."""
+    """Phones in the dark and screens that rarely change are recorded like that."""
     times = [0, 100, 200, 300, 1500, 1600, 1700, 3900]
     numbers, seconds = seen(film(len(times), times_ms=times))
     assert (numbers[:4], seconds[:4]) == ([0, 3, 6, 6], [0, 1, 2, 3])
@@ -104,7 +105,19 @@ def test_a_single_frame_is_seen_twice_since_the_model_reads_them_by_two() -> Non
     assert seen(film(1))[0] == [0, 0]
 
 
-# By the QuickTime format: where a step to the right and a step down in the file lead on the screen.
+def test_every_two_frames_are_counted_with_their_mean_time_and_an_odd_one_with_itself() -> None:
+    labels: list[str] = []
+
+    def count(text: str) -> int:
+        labels.append(text)
+        return 10
+
+    tokens = VISION.tokens(Prepared("", 64, 96, (0.0, 1.0, 2.0)), count)
+    assert labels == ["<0.5 seconds>", "<2.0 seconds>"]
+    assert tokens == 2 + 2 * (2 * 3 + 2 + 10)
+
+
+# Matrices of the QuickTime format: a step to the right in the file, then a step down, as steps on the screen.
 MATRICES = {
     "a quarter, with the clock": ((0, 1, -1, 0), (B, R, Y, G)),
     "half": ((-1, 0, 0, -1), (Y, B, G, R)),
@@ -114,7 +127,7 @@ MATRICES = {
 
 
 def turned(data: bytes, matrix: tuple[int, int, int, int]) -> bytes:
-    """With another matrix in the track's header, as phones write it."""
+    """The video with another matrix in the track's header, which is what phones write."""
     a, b, c, d = (value * 0x10000 for value in matrix)
     place = data.index(b"tkhd") + 44
     assert struct.unpack_from(">9i", data, place) == (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
@@ -167,7 +180,7 @@ def test_a_video_that_is_cut_off_is_refused_wherever_it_ends(kind: str) -> None:
 
 
 def test_a_recording_that_does_not_say_its_length_is_read() -> None:
-    """As a browser's recorder writes it."""
+    """Browsers' recorders write such files."""
     live = film(kind="webm", codec="libvpx-vp9", muxer={"live": "1"})
     assert seen(live)[0] == [0, 10, 20, 30]
 
@@ -182,7 +195,7 @@ def test_what_lasts_too_long_is_refused_with_both_lengths() -> None:
 
 
 def claiming(data: bytes, size: tuple[int, int], *, instead_of: tuple[int, int]) -> bytes:
-    """With another size in the headers than in the frames."""
+    """The video with another size in its headers than in its frames."""
     for kind, shift in ((">HH", 0), (">II", 16)):
         found, claimed = (struct.pack(kind, *(side << shift for side in one)) for one in (instead_of, size))
         data = data.replace(found, claimed)
@@ -195,7 +208,7 @@ def with_number(data: bytes, box: bytes, offset: int, number: int) -> bytes:
 
 
 def million_samples() -> bytes:
-    """Of one byte each, so that no table says where they are."""
+    """Samples of one byte each, so that no table need say where they are."""
     data = with_number(with_number(FASTSTART, b"stsz", 8, 1), b"stsz", 12, 50_000_000)
     return with_number(with_number(data, b"stsc", 16, 50_000_000), b"stts", 12, 50_000_000)
 

@@ -23,7 +23,8 @@ MODELS = catalogue.read()
 @pytest.mark.parametrize("model", MODELS.models, ids=lambda model: model.name)
 def test_every_entry_is_complete(model: Model) -> None:
     assert model.engine in ("vllm", "embedded")
-    assert set(model.modalities) <= {"text", "image", "video"} and "text" in model.modalities
+    assert set(model.modalities) <= {"text", "image", "video"}
+    assert "text" in model.modalities
     assert 0 < model.max_tokens <= model.context
     assert model.weights_gb > 0
     assert parse_version(model.min_vllm) >= (0, 9, 2)
@@ -41,7 +42,8 @@ def test_every_entry_is_complete(model: Model) -> None:
 def test_profiles_and_defaults_are_models_of_the_catalogue() -> None:
     for name in [*MODELS.default_models.values(), *[name for names in MODELS.profiles.values() for name in names]]:
         assert MODELS.find(name).name == name
-    assert set(MODELS.profiles) == {"text", "vision", "both"} and set(MODELS.default_models) == {"gpu", "cpu"}
+    assert set(MODELS.profiles) == {"text", "vision", "both"}
+    assert set(MODELS.default_models) == {"gpu", "cpu"}
 
 
 def test_no_name_means_two_models() -> None:
@@ -116,7 +118,9 @@ def served(folder: Path, text: str, name: str) -> Engine:
 def test_a_new_family_is_an_entry_of_models_yaml(tmp_path: Path) -> None:
     engine = served(tmp_path, NEW_FAMILY, "new-model")
     command = " ".join(engine.commands[0])
-    assert "--trust-remote-code" in command and "new.jinja" in command and "NewForSequence" in command
+    assert "--trust-remote-code" in command
+    assert "new.jinja" in command
+    assert "NewForSequence" in command
     config = with_engines({}, [engine], {"new-model": 0})
     assert config["models"]["new-model"]["family"] == "new-family"
     assert config["default_media_model"] == "new-model"

@@ -63,11 +63,14 @@ def test_on_a_terminal_one_line_of_progress_is_redrawn_below_the_others() -> Non
     shown = terminal.getvalue()
     last = without_codes(shown[shown.index("gateway: ready") :]).splitlines()[1]
     assert "engine: 2 s" in last
-    assert last.endswith("…") and len(last) < 80
-    assert shown.endswith("\x1b[1A\x1b[2K") and shown.count("\x1b[1A") == 1  # one line, removed at the end
+    assert last.endswith("…")
+    assert len(last) < 80
+    assert shown.endswith("\x1b[1A\x1b[2K")
+    assert shown.count("\x1b[1A") == 1
 
 
 def test_a_table_marks_a_failure_on_a_terminal() -> None:
     terminal = Terminal()
     Console(terminal).table(["CHECK", "RESULT"], [["version", "FAILED"]])
-    assert "FAILED" in terminal.getvalue() and terminal.getvalue() != without_codes(terminal.getvalue())
+    assert "FAILED" in terminal.getvalue()
+    assert terminal.getvalue() != without_codes(terminal.getvalue())

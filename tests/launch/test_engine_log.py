@@ -20,7 +20,9 @@ Capturing CUDA graphs (mixed prefill-decode, PIECEWISE):  40%|####      | 10/25
 def test_progress_grows_line_by_line_and_ends_below_one() -> None:
     told = [progress(LOG[: count + 1]) for count in range(len(LOG))]
     shares = [one.share for one in told if one]
-    assert len(shares) == len(LOG) and shares == sorted(shares) and shares[-1] < 1
+    assert len(shares) == len(LOG)
+    assert shares == sorted(shares)
+    assert shares[-1] < 1
     assert told[3] == Progress(0.5, "loading weights")
     assert told[6] == Progress(0.86, "capturing graphs")
 

@@ -24,7 +24,8 @@ def test_with_the_token_states_are_told_and_a_start_is_asked_for() -> None:
         headers = {"X-Launcher-Token": status_server.settings["token"]}
         with httpx.Client(base_url=status_server.settings["url"], headers=headers, trust_env=False) as client:
             told = client.get("/engines").json()
-            assert told["engines"] == {"a/b": {"state": "stopped"}} and isinstance(told["gpus"], list)
+            assert told["engines"] == {"a/b": {"state": "stopped"}}
+            assert isinstance(told["gpus"], list)
             answer = client.post("/engines/a%2Fb/load")
             assert (answer.status_code, answer.json()) == (202, {"name": "a/b", "state": "loading"})
             assert client.post("/engines/c/load").status_code == 404

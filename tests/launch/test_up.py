@@ -270,7 +270,8 @@ def test_a_lazy_engine_is_started_when_it_is_asked_for(start: Start) -> None:
 
         assert state() == "stopped"
         refused = client.post("/v2/rerank", json=ask)
-        assert refused.status_code == 503 and "/v1/engines/all-MiniLM-L6-v2/load" in refused.text
+        assert refused.status_code == 503
+        assert "/v1/engines/all-MiniLM-L6-v2/load" in refused.text
         for _ in range(2):  # asked twice is asked once
             loading = client.post("/v1/engines/minilm/load")
             assert (loading.status_code, loading.json()["state"]) == (202, "loading")
@@ -317,7 +318,8 @@ def test_the_studio_is_given_a_key_by_its_environment_and_never_an_admins(
     monkeypatch.setattr("launch.studio.find_spec", lambda _name: True)
     environment = {"RERANK_ADMIN_KEYS": "root", "RERANK_UI_PORT": "0"}
     studio = studio_program("http://127.0.0.1:8000", "a-key", environment, tmp_path / "log", Console(StringIO()))
-    assert studio and studio.optional
+    assert studio
+    assert studio.optional
     assert studio.environment["RERANK_API_KEY"] == "a-key"
     assert "root" not in studio.environment.values()
     assert "a-key" not in " ".join(studio.attempts[0].command)

@@ -18,7 +18,7 @@ import yaml
 
 from gateway import app
 from gateway.settings import load
-from launch.engine import free_port
+from launch.address import free_port
 from tests.gateway.serving import LocalServer
 from tests.gateway.tokenizer import qwen_like, save
 from tests.launch.processes_alive import wait_for

@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def why_impossible() -> str | None:
-    """What this machine lacks for vLLM's CPU build, or None."""
+    """The reason why this machine cannot run vLLM's CPU build; None if it can."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return f"they need Linux on x86-64, this is {sys.platform} on {platform.machine()}"
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):

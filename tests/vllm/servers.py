@@ -16,8 +16,10 @@ import httpx
 import yaml
 
 from launch import catalogue
-from launch.command import TESTED_VLLM, vllm_command
+from launch.address import Address
+from launch.command import vllm_command
 from launch.memory import default_plan
+from launch.vllm import TESTED_VLLM, Vllm
 from tests.vllm.provision import REPOSITORY, VLLM
 from tests.vllm.tiny_model import TinyModel
 from tests.vllm.tiny_vl_model import TinyVlModel
@@ -68,7 +70,9 @@ def vision_engine(name: str, model: TinyVlModel, extra: Sequence[str] = ()) -> I
     known = catalogue.read().folder(model.folder(), "qwen3-vl-reranker", VISION_TOKENS)
     sizes = ("--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", "256M")
     plan = dataclasses.replace(default_plan(known), kv_cache_bytes=None, gpu_memory_utilization=None)
-    command = vllm_command(known, TESTED_VLLM, plan, port=port, executable=str(VLLM), extra=(*sizes, *extra))
+    command = vllm_command(
+        known, Vllm(str(VLLM), TESTED_VLLM, cpu=True), plan, Address("127.0.0.1", port), (*sizes, *extra)
+    )
     url = f"http://127.0.0.1:{port}"
     with running(name, command, f"{url}/health"):
         yield Engine(url, model)
