@@ -52,8 +52,10 @@ class MediaApi:
     def routes(self) -> list[Route]:
         return [
             Route(
-                *("POST", "/v1/preview", "Frames of a picture or video as the model sees them, as small JPEGs"),
-                *(self.preview,),
+                "POST",
+                "/v1/preview",
+                "Frames of a picture or video as the model sees them, as small JPEGs",
+                self.preview,
                 takes=PreviewBody,
                 gives=Preview,
                 refusals={400: "What the caller must change; the message names the field"},

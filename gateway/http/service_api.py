@@ -136,13 +136,10 @@ class ServiceApi:
         return [
             Route("GET", "/v1/models", "The models, as Cohere and as OpenAI list them", self.models, gives=ModelList),
             Route("GET", "/v1/models/{name}", "One model, by name or alias", self.model, gives=ModelInfo),
+            Route("GET", "/v1/engines", "Each engine's state and progress, and memory", self.engines, gives=EngineList),
             Route(
-                *("GET", "/v1/engines", "State, loading progress and memory of each model's engine"),
-                *(self.engines,),
-                gives=EngineList,
-            ),
-            Route(
-                *("POST", "/v1/engines/{name}/load"),
+                "POST",
+                "/v1/engines/{name}/load",
                 "Start an engine: an admin key, or a call from this machine where none is set",
                 self.load,
                 admin,
@@ -151,13 +148,10 @@ class ServiceApi:
                 refusals={400: "It was not started by this gateway's launcher", 404: "No such model"},
             ),
             Route("POST", "/v1/check-api-key", "Check a key", self.check_api_key, gives=Valid),
+            Route("POST", "/v1/tokenize", "A text's tokens", self.tokenize, takes=TokenizeBody, gives=Tokens),
             Route(
-                *("POST", "/v1/tokenize", "A text's tokens, by the engine's tokenizer", self.tokenize),
-                takes=TokenizeBody,
-                gives=Tokens,
-            ),
-            Route(
-                *("DELETE", "/v1/cache"),
+                "DELETE",
+                "/v1/cache",
                 "Forget every score: an admin key, or a call from this machine where none is set",
                 self.clear_cache,
                 admin,
@@ -165,7 +159,11 @@ class ServiceApi:
             ),
             Route("GET", "/healthz", "The process answers", self.healthz, public, gives=Alive),
             Route(
-                *("GET", "/readyz", "Every engine answers, and its scores can be trusted", self.readyz, public),
+                "GET",
+                "/readyz",
+                "Every engine answers, and its scores can be trusted",
+                self.readyz,
+                public,
                 gives=ReadinessReport,
                 refusals={503: "A check failed; the body names it"},
             ),
