@@ -2,17 +2,23 @@
 
 import base64
 import io
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from gateway.engines.media import MEGABYTES, MEGABYTES_PER_CALL, PAIRS_PER_CALL
 from tests.gateway.asking import ASK, indices, message_of, scores
 from tests.gateway.conftest import Serve
+from tests.gateway.made import film
+from tests.gateway.serving import LocalServer
 from tests.gateway.tokenizer import qwen_like, save
-from tests.stub_engine import StubEngine
+from tests.stub_engine import StubEngine, answer
 
 TOKENIZER = qwen_like()
 
@@ -30,6 +36,10 @@ def picture(shade: int) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
+def video(shade: int) -> str:
+    return base64.b64encode(film([Image.new("RGB", (64, 64), (shade, shade, shade))] * 8)).decode()
+
+
 async def lengths(client: httpx.AsyncClient, engine: StubEngine, documents: list[dict[str, str]]) -> list[int]:
     """The sizes of the calls that these documents make."""
     answer = await client.post("/v2/rerank", json={"query": "q", "documents": documents})
@@ -41,16 +51,28 @@ async def test_pairs_with_one_picture_reach_the_engine_in_calls_of_a_bounded_num
     vision: httpx.AsyncClient, engine: StubEngine
 ) -> None:
     red = picture(9)
-    documents = [{"text": f"number {number}", "image": red} for number in range(2 * PAIRS_PER_CALL + 1)]
-    assert await lengths(vision, engine, documents) == [PAIRS_PER_CALL, PAIRS_PER_CALL, 1]
+    documents = [{"text": f"number {number}", "image": red} for number in range(33)]
+    assert await lengths(vision, engine, documents) == [16, 16, 1]
 
 
 async def test_pairs_with_pictures_of_their_own_reach_the_engine_in_calls_of_a_bounded_weight(
     vision: httpx.AsyncClient, engine: StubEngine
 ) -> None:
-    most = MEGABYTES_PER_CALL // MEGABYTES["image"]
-    documents = [{"image": picture(shade)} for shade in range(2 * most + 1)]
-    assert await lengths(vision, engine, documents) == [most, most, 1]
+    documents = [{"image": picture(shade)} for shade in range(19)]
+    assert await lengths(vision, engine, documents) == [9, 9, 1]  # of up to 7 MB each, 64 MB in all
+
+
+async def test_videos_weigh_more_than_pictures(vision: httpx.AsyncClient, engine: StubEngine) -> None:
+    documents = [{"video": video(30 * number)} for number in range(7)]
+    assert await lengths(vision, engine, documents) == [3, 3, 1]  # of up to 20 MB each
+
+
+async def test_a_picture_that_stands_in_all_of_them_weighs_once_a_call(
+    vision: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    ask = {"query": {"image": picture(200)}, "documents": [{"image": picture(shade)} for shade in range(17)]}
+    assert len(indices(await vision.post("/v2/rerank", json=ask))) == 17
+    assert [len(call) for call in engine.calls] == [8, 8, 1]
 
 
 @pytest.mark.parametrize(("raw", "read"), [(1.009, 1.0), (1.01, 1.0), (-0.3, 0.0), (-1.01, 0.0), (0.999, 0.999)])
@@ -65,3 +87,29 @@ async def test_a_score_a_rounding_beyond_its_bounds_is_the_bound(
 async def test_a_score_further_beyond_is_no_score(client: httpx.AsyncClient, engine: StubEngine, raw: float) -> None:
     engine.distort = lambda _: [0.5, raw, 0.5]
     assert "outside 0..1" in message_of(await client.post("/v2/rerank", json=ASK), 502)
+
+
+async def test_the_engine_is_sent_json_of_a_known_length_one_query_once_and_no_model(serve: Serve) -> None:
+    heads: list[dict[str, str]] = []
+    bodies: list[bytes] = []
+
+    async def engine(http: Request) -> Response:
+        heads.append({**http.headers, "path": http.url.path})
+        bodies.append(await http.body())
+        count = len(json.loads(bodies[-1])["text_2"])
+        return answer({"data": [{"index": index, "score": 0.5} for index in range(count)]})
+
+    server = LocalServer(Starlette(routes=[Route("/score", engine, methods=["POST"])]))
+    await server.start()
+    client = await serve(model={"engine": server.url})
+    long = "a" * 600_000  # sent in pieces
+    for documents in (["a", "b"], [long]):
+        assert scores(await client.post("/v2/rerank", json={"query": "q", "documents": documents}))
+    await server.stop()
+    assert [json.loads(body) for body in bodies] == [
+        {"text_1": "q", "text_2": ["a", "b"]},
+        {"text_1": "q", "text_2": [long]},
+    ]
+    for head, body in zip(heads, bodies, strict=True):
+        assert head["content-type"] == "application/json"
+        assert head["content-length"] == str(len(body))

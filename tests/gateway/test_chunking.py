@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from gateway.domain import Pair, ScoringOptions
 from gateway.families.chunking import chunks, token_limit
@@ -12,7 +13,11 @@ from gateway.families.cross_encoder import CutText, RawText, cross_encoder
 from gateway.families.qwen3 import Qwen3
 from gateway.families.tokenizer import digest_of, first_tokens
 from gateway.settings import ModelSettings, SettingsError
+from tests.gateway.asking import scores
+from tests.gateway.conftest import Serve
+from tests.gateway.official import PREFIX, QWEN3
 from tests.gateway.tokenizer import qwen_like, save
+from tests.stub_engine import StubEngine
 
 
 def sliced(
@@ -98,10 +103,32 @@ def test_a_tokenizers_own_truncation_and_padding_do_not_touch_a_prompt(tmp_path:
     assert list(cut.prompts) == [pair]
 
 
+def test_what_a_tokenizer_adds_around_texts_does_not_get_into_a_prompt(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "adding").mkdir()
+    pairs = [Pair("which city " * 9, "the river is long " * 60), Pair("", "short")]
+    plain = Qwen3(settings(save(qwen_like(), tmp_path / "plain"), max_tokens=300))
+    other = Qwen3(settings(save(adding_tokens(), tmp_path / "adding"), max_tokens=300))
+    for options in (ScoringOptions(), ScoringOptions(max_chunks_per_doc=5), ScoringOptions("find", 7)):
+        assert plain.render_texts(pairs, options) == other.render_texts(pairs, options)
+    assert plain.probe == other.probe
+
+
+def adding_tokens() -> Tokenizer:
+    """A tokenizer that puts control tokens around a text and between two."""
+    tokenizer = Tokenizer.from_str(qwen_like().to_str())
+    ids = [(name, tokenizer.token_to_id(name)) for name in ("<|im_start|>", "<|im_end|>")]
+    start, end = (name for name, _ in ids)
+    tokenizer.post_processor = TemplateProcessing(f"{start} $A {end}", f"{start} $A {end} $B:1 {end}:1", ids)
+    return tokenizer
+
+
 def test_a_tokenizer_is_found_in_its_folder_or_by_its_file(tmp_path: Path) -> None:
     folder = save(qwen_like(), tmp_path)
     by_file = ModelSettings("qwen3-reranker", "http://h", tokenizer=str(folder / "tokenizer.json"))
     assert Qwen3(by_file).fingerprint == Qwen3(settings(folder)).fingerprint
+    by_hub = ModelSettings("qwen3-reranker", "http://h", hub=str(folder))
+    assert Qwen3(by_hub).fingerprint == Qwen3(settings(folder)).fingerprint
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({"model": {"type": "none"}})])
@@ -149,3 +176,52 @@ async def test_the_longest_text_that_is_sure_to_fit_is_sent_as_it_came_and_a_lon
             assert list(await family.render([pair], {}, ScoringOptions())) == family.render_texts(
                 [pair], ScoringOptions()
             )
+
+
+def test_a_cross_encoders_own_tokens_around_a_pair_take_their_room(tmp_path: Path) -> None:
+    tokenizer = adding_tokens()
+    words = "the river is long " * 30
+    (one,) = CutText(settings(save(tokenizer, tmp_path), "cross-encoder", max_tokens=64)).render_texts(
+        [Pair("which city", words)], ScoringOptions()
+    )
+    (prompt,) = one.prompts
+    assert isinstance(prompt, Pair)
+    assert len(tokenizer.encode(prompt.query, prompt.document).ids) == 64
+    assert one.cut == len(tokenizer.encode(words, add_special_tokens=False).ids) - len(
+        tokenizer.encode(prompt.document, add_special_tokens=False).ids
+    )
+
+
+def test_the_probe_is_a_whole_official_prompt_as_text_and_as_ids(tmp_path: Path) -> None:
+    family = Qwen3(settings(save(qwen_like(), tmp_path)))
+    (one,) = family.render_texts([Pair("a", "b")], ScoringOptions())
+    probe = family.probe
+    assert probe is not None
+    head = QWEN3.head.format(instruction=QWEN3.instruction, query="a")
+    assert probe.text == PREFIX + head + QWEN3.label + "b" + QWEN3.suffix
+    assert list(one.prompts) == [probe.ids]
+    assert qwen_like().encode(probe.text, add_special_tokens=False).ids == probe.ids
+    mine = ModelSettings("qwen3-reranker", "http://h", tokenizer=str(tmp_path), instruction="Find boats")
+    probe = Qwen3(mine).probe
+    assert probe is not None
+    assert probe.text.startswith(PREFIX + "<Instruct>: Find boats\n<Query>: a\n")
+
+
+@pytest.mark.parametrize("count", [2, 3])
+async def test_the_best_of_few_chunks_counts_wherever_it_is(
+    serve: Serve, engine: StubEngine, tmp_path: Path, count: int
+) -> None:
+    client = await serve(model={"tokenizer": str(save(qwen_like(), tmp_path)), "max_tokens": 60})
+    words = [f"w{n}" for n in range(60)]
+    document = " ".join(words)
+    response = await client.post("/v1/rerank", json={"query": words[0], "documents": [document]})
+    assert scores(response) == [1.0]
+    pieces = [text for _, text in engine.prompts]
+    # As many words as make so many chunks, the last of which holds the needle.
+    short = document[: document.index(pieces[count - 1]) + len(pieces[count - 1]) - 12].rsplit(" ", 1)[0]
+    needle = short.rsplit(" ", 1)[1]
+    engine.calls.clear()
+    response = await client.post("/v1/rerank", json={"query": needle, "documents": [short]})
+    assert len(engine.prompts) == count
+    assert "warnings" not in response.json()["meta"]
+    assert scores(response) == [1.0]

@@ -64,6 +64,15 @@ async def test_a_healthy_cross_encoder_is_told_in_full(client: httpx.AsyncClient
     assert found["token ids"] == (True, "the engine writes this model's prompt")
 
 
+async def test_an_engine_is_examined_with_plain_sentences_in_changing_places(
+    client: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    await details(client)
+    related = ("what is the capital of France", "Paris is the capital and the largest city of France.")
+    unrelated = ("what is the capital of France", "Add two eggs and the flour, then stir until smooth.")
+    assert engine.calls == [[related, unrelated], [unrelated, related], [related], [unrelated, unrelated, related]]
+
+
 async def test_a_version_that_is_no_number_is_told_and_believed(
     reranker: httpx.AsyncClient, engine: StubEngine
 ) -> None:

@@ -64,6 +64,31 @@ async def test_a_field_at_fault_is_named_once_and_first(client: httpx.AsyncClien
         assert await said(client, **changes) == (400, "invalid_request", f"invalid request: {message}")
 
 
+async def test_a_document_of_no_shape_we_know_is_named(client: httpx.AsyncClient) -> None:
+    for part in ("text", 5, None, {"type": "text"}, {"type": "text", "text": 5}, {"text": "a"}, {}):
+        assert await said(client, documents=["a", {"content": [{"type": "text", "text": "b"}, part]}]) == (
+            400,
+            "invalid_request",
+            "invalid request: documents[1].content[1]: expected a text, image_url or video_url part",
+        )
+    sources: list[object] = [5, None, [], {}, {"url": 5}]
+    for source in sources:
+        for kind in ("image", "video", "image_url", "video_url"):
+            assert await said(client, documents=[{"content": [{"type": kind, kind: source}]}]) == (
+                400,
+                "invalid_request",
+                "invalid request: documents[0].content[0]: expected a data URL, base64 or an http(s) URL",
+            )
+    deep: object = "a"
+    for _ in range(900):
+        deep = [deep]
+    assert await said(client, documents=["a", {"deep": deep}]) == (
+        400,
+        "invalid_request",
+        "invalid request: documents: too deeply nested",
+    )
+
+
 async def test_the_least_and_the_most_that_a_field_may_hold_are_taken(client: httpx.AsyncClient) -> None:
     for changes in (
         {"max_frames": 1},
@@ -194,3 +219,9 @@ async def test_the_engines_count_of_tokens_is_shared_out_to_the_last(
         engine.instead = lambda usage=usage: answer({"data": data, "usage": usage})  # type: ignore[misc]
         body = (await client.post("/v2/rerank", json={**ASK, "cache": "no-store"})).json()
         assert body["usage"]["total_tokens"] == tokens
+
+
+async def test_the_document_of_the_api_tells_how_each_version_reads_a_long_document(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert paths["/v1/rerank"]["post"]["summary"] == "Rank documents; a long one is read in up to 10 chunks"
+    assert paths["/v2/rerank"]["post"]["summary"] == "Rank documents; a long one is cut"
