@@ -3,12 +3,15 @@
 The three: `condition` negates the test of an `if`, `conjunct` leaves out one side of an `and` or `or`, and `statement`
 leaves out a call, an augmented assignment, a `del` or a `raise`.
 
-Left out by rule, because such a change alters no behaviour or only words for people:
-docstrings; annotations; decorators; imports; `Protocol` classes; `__slots__` and `__all__`; type aliases, TypeVars and
-the type that `cast` is given; `assert isinstance(...)`, which speaks to the type checker; loggers and what is logged;
-the words of an exception in a `raise` (its keywords are mutated); `strict=` of `zip` and `encoding=`; `frozen=`,
-`slots=` and `eq=` of a class. Left out because nearly all of them fail at the first call, and would only flatter the
-tests: None in the place of a positional argument. mutmut changes the case of strings too: one change of each is enough.
+Left out, because behaviour stays the same:
+- docstrings, annotations, imports, decorators, `Protocol` classes, `__slots__`, `__all__`, `if TYPE_CHECKING`;
+- type aliases, TypeVars, the type that `cast` is given, and `assert isinstance(...)`: they speak to the type checker;
+- `strict=` of `zip`, `encoding=`, and `frozen=`, `slots=` and `eq=` of a class;
+- an empty text for the None of an annotated default: both say that nothing was given.
+Left out, because only words for people change: loggers, what is logged, and the message of an exception in a `raise`.
+Its keywords are mutated, and so are messages that are passed on in other ways.
+Left out, because they would flatter the tests: None for a positional argument, which nearly always fails at the first
+call, and the second and third change that mutmut makes to a text.
 """
 
 import ast
@@ -190,6 +193,8 @@ def _is_left_out(node: cst.CSTNode, *, top: bool) -> bool:
         case cst.ClassDef(bases=bases):
             return any(m.matches(base.value, m.Name("Protocol") | m.Subscript(m.Name("Protocol"))) for base in bases)
         case cst.If(test=cst.Name(value="TYPE_CHECKING")):
+            return True
+        case cst.AnnAssign(value=cst.Name(value="None")):
             return True
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value):
             return name in SPECIAL_NAMES or (top and _is_type(value))

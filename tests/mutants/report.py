@@ -24,8 +24,7 @@ Written by `make mutants`, not by hand. Each mutant is one small change of the c
 its line until one of them fails. A mutant that no test notices survives. {which}
 
 A mutant that makes a test hang is told as timed out, and counts as killed. The operators, and what is left out by rule,
-are in [tests/mutants/operators.py](../tests/mutants/operators.py); reasons are kept in
-[tests/mutants/reasons.yaml](../tests/mutants/reasons.yaml).
+are told in `tests/mutants/operators.py`; reasons are kept in `tests/mutants/reasons.yaml`.
 """
 
 

@@ -51,18 +51,20 @@ class Child:
 
     def wait(self) -> int:
         """The exit status. Whatever processes the tests had started end with the child."""
-        _, status = os.waitpid(self.pid, 0)
-        self._end_group()
-        return os.waitstatus_to_exitcode(status)
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        return self._end()
 
     def kill(self) -> None:
-        self._end_group()
-        os.waitpid(self.pid, 0)
+        os.kill(self.pid, signal.SIGKILL)
+        self._end()
 
-    def _end_group(self) -> None:
+    def _end(self) -> int:
+        # The group goes before the child is reaped: until then no other process can have its number.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         os.close(self.pipe)
+        _, status = os.waitpid(self.pid, 0)
+        return os.waitstatus_to_exitcode(status)
 
 
 def fork(tree: Path, run: Callable[[Callable[[str], None]], int]) -> Child:
