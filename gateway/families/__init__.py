@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.families.base import Family
+from gateway.families.base import Family, Unit
 from gateway.families.cross_encoder import cross_encoder
 from gateway.families.qwen3 import Qwen3
 from gateway.families.qwen3_vl import Qwen3Vl
@@ -19,10 +19,12 @@ FAMILIES: dict[str, Callable[[ModelSettings], Family]] = {
 
 def family_of(name: str, model: ModelSettings) -> Family:
     """The recipe of the model called so. Raises SettingsError for an unknown family, or without its tokenizer."""
-    family = FAMILIES.get(model.family)
-    if family is None:
+    if model.family not in FAMILIES:
         raise SettingsError(f"models.{name}.family: {model.family!r} is none of {', '.join(FAMILIES)}")
     try:
-        return family(model)
+        family = FAMILIES[model.family](model)
     except SettingsError as error:
         raise SettingsError(f"models.{name}.{error}") from None
+    if family.unit is not Unit.PAIR:  # the cache, the slices and the spans all take pairs for granted
+        raise SettingsError(f"models.{name}.family: {model.family} ranks whole lists, and only pairs are scored here")
+    return family

@@ -57,13 +57,13 @@ class Application:
         if dialect is not None and not _names_a_model(call):
             if call.http.method != "POST":
                 raise MethodNotAllowed("POST")
-            self._auth.caller(call.http.headers.get)
+            self._auth.check_key(call.http.headers.get)
             return await self._rerank.answer(call, dialect)
         route = self._route(call)
         if route.access is Access.ADMIN:
-            self._auth.admin(call.http.headers.get, call.http.client.host if call.http.client else "")
+            self._auth.check_admin(call.http.headers.get, call.http.client.host if call.http.client else "")
         elif route.access is Access.KEY:
-            self._auth.caller(call.http.headers.get)
+            self._auth.check_key(call.http.headers.get)
         return await route.answer(call)
 
     def _route(self, call: Call) -> Route:

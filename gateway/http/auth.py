@@ -1,20 +1,12 @@
 """Keys, from any of the headers that Cohere's clients use, compared in constant time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hmac import compare_digest
 
 from gateway.errors import Unauthorized
 from gateway.settings import is_loopback
 
 Header = Callable[[str], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Somebody who was let in. admin: may start engines and clear the cache."""
-
-    admin: bool
 
 
 class Auth:
@@ -24,17 +16,16 @@ class Auth:
         self._admin_keys = [key.encode() for key in admin_keys]
         self._keys = [key.encode() for key in keys]
 
-    def caller(self, header: Header) -> Caller:
-        """The holder of a key, or anybody where there are none. Raises Unauthorized.
+    def check_key(self, header: Header) -> None:
+        """Lets in the holder of a key, or anybody where there are none. Raises Unauthorized.
 
         header gives a request header by its lower-case name.
         """
         if self._keys:
             _check(header, self._keys + self._admin_keys)
-        return Caller(admin=False)
 
-    def admin(self, header: Header, client: str) -> Caller:
-        """The holder of an admin key, or where there are none, a caller on this machine. Raises Unauthorized.
+    def check_admin(self, header: Header, client: str) -> None:
+        """Lets in the holder of an admin key, or where there are none, a caller on this machine. Raises Unauthorized.
 
         client: the caller's address, empty over a Unix socket: the file's rights decide there.
         """
@@ -44,7 +35,6 @@ class Auth:
             raise Unauthorized(
                 "this path takes an admin key, or a call from the gateway's own machine", code="admin_only"
             )
-        return Caller(admin=True)
 
 
 def _check(header: Header, known_keys: Sequence[bytes]) -> None:

@@ -25,6 +25,8 @@ import pytest
 
 # A child that a mutant makes eat memory fails instead of taking the machine with it.
 MAX_MEMORY_BYTES = 12 << 30
+# A mutant that loops for ever ends even where the parent that should end it is gone.
+MAX_CPU_S = 900
 FIXTURE = "fixture "
 QUIET = ["-q", "-x", "--no-header", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
 
@@ -77,6 +79,7 @@ def fork(tree: Path, run: Callable[[Callable[[str], None]], int]) -> Child:
         os.close(reader)
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_S, MAX_CPU_S))
         _enter(tree)
         status = run(lambda test: _tell(writer, test))
     except BaseException:
