@@ -96,20 +96,24 @@ def run(plan: Plan, mutants: Sequence[Mutant], folder: Path, told: Callable[[Res
     """A result for each mutant, in their order. Raises TestsFail."""
     examination = _Examination(_recorded(plan, folder), mutants, plan.patience_s, told)
     running: dict[_Tree, _Job] = {}
-    for number in range(plan.workers):
-        tree = _Tree(folder / f"tree-{number}", folder / f"temporary-{number}")
-        shutil.copytree(folder / "tree", tree.path)
-        if job := examination.begin(tree):
-            running[tree] = job
-    while running:
-        select.select([job.child.pipe for job in running.values()], [], [], 1.0)
-        for tree, job in list(running.items()):
-            if outcome := examination.outcome_of(job):
-                tree.restore()
-                examination.finish(job, outcome)
-                del running[tree]
-                if following := examination.begin(tree):
-                    running[tree] = following
+    try:
+        for number in range(plan.workers):
+            tree = _Tree(folder / f"tree-{number}", folder / f"temporary-{number}")
+            shutil.copytree(folder / "tree", tree.path)
+            if job := examination.begin(tree):
+                running[tree] = job
+        while running:
+            select.select([job.child.pipe for job in running.values()], [], [], 1.0)
+            for tree, job in list(running.items()):
+                if outcome := examination.outcome_of(job):
+                    del running[tree]
+                    tree.restore()
+                    examination.finish(job, outcome)
+                    if following := examination.begin(tree):
+                        running[tree] = following
+    finally:
+        for job in running.values():
+            job.child.kill()
     return [examination.results[mutant] for mutant in mutants]
 
 
@@ -120,8 +124,12 @@ def _recorded(plan: Plan, folder: Path) -> Covering:
     session.warm([], folder / "warm")
     paths = matched(plan)
     child = session.fork(tree, lambda tell: session.record(plan.tests, plan.ignored, paths, folder, tell))
-    while child.read():
-        pass
+    try:
+        while child.read():
+            pass
+    except BaseException:
+        child.kill()
+        raise
     if child.wait() not in PASSED:
         raise TestsFail((tree / "output").read_text(errors="replace"))
     session.warm(json.loads((folder / "tests.json").read_text())["modules"], folder / "warm")
