@@ -1,9 +1,9 @@
 """Runs a sample of mutants: each in a copy of the tree, against the tests that cover its line, until one fails."""
 
+import hashlib
 import itertools
 import json
 import os
-import random
 import select
 import shutil
 import time
@@ -85,11 +85,19 @@ def files(root: Path, glob: str) -> list[Path]:
 
 
 def chosen(plan: Plan, mutants: Sequence[Mutant]) -> list[Mutant]:
-    """The sample, in the order of the mutants; the same for the same seed and the same code."""
-    if plan.sample is None or plan.sample >= len(mutants):
+    """The sample, in the order of the mutants.
+
+    Each mutant has a number of its own for each seed, and the least are drawn: a line changed elsewhere draws no others.
+    """
+    if plan.sample is None:
         return list(mutants)
-    places = sorted(random.Random(plan.seed).sample(range(len(mutants)), plan.sample))
-    return [mutants[place] for place in places]
+
+    def number(mutant: Mutant) -> bytes:
+        name = "\n".join((str(plan.seed), mutant.path, mutant.function, mutant.change))
+        return hashlib.blake2b(name.encode(), digest_size=16).digest()
+
+    drawn = set(sorted(mutants, key=number)[: plan.sample])
+    return [mutant for mutant in mutants if mutant in drawn]
 
 
 def run(plan: Plan, mutants: Sequence[Mutant], folder: Path, told: Callable[[Result], None]) -> list[Result]:
