@@ -3,6 +3,8 @@
 import httpx
 import pytest
 
+from gateway.errors import Unauthorized
+from gateway.http.auth import Auth
 from tests.gateway.asking import ASK, indices, message_of
 from tests.gateway.conftest import Serve
 from tests.stub_engine import StubEngine
@@ -99,3 +101,27 @@ async def test_admin_keys_alone_close_nothing_to_callers(serve: Serve) -> None:
     client = await serve(admin_keys=["admin-key"])
     assert indices(await client.post("/v2/rerank", json=ASK)) == [1, 2, 0]
     message_of(await client.delete("/v1/cache"), 401)
+
+
+def with_key(key: str) -> httpx.Headers:
+    return httpx.Headers({"x-api-key": key} if key else {})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", ""])
+def test_without_admin_keys_this_machine_administers(address: str) -> None:
+    Auth(KEYS, []).check_admin(with_key("").get, address)
+
+
+def test_without_admin_keys_no_other_machine_administers() -> None:
+    with pytest.raises(Unauthorized, match="from the gateway's own machine") as error:
+        Auth(KEYS, []).check_admin(with_key("first-key").get, "10.0.0.1")
+    assert error.value.code == "admin_only"
+
+
+def test_with_admin_keys_one_of_them_administers_from_everywhere_and_nothing_else_does() -> None:
+    auth = Auth(KEYS, ["admin-key"])
+    auth.check_admin(with_key("admin-key").get, "10.0.0.1")
+    for key, code in (("", "no_api_key"), ("first-key", "invalid_api_key")):
+        with pytest.raises(Unauthorized) as error:
+            auth.check_admin(with_key(key).get, "127.0.0.1")
+        assert error.value.code == code

@@ -62,6 +62,16 @@ async def test_pairs_with_pictures_of_their_own_reach_the_engine_in_calls_of_a_b
     assert await lengths(vision, engine, documents) == [9, 9, 1]  # of up to 7 MB each, 64 MB in all
 
 
+async def test_the_time_that_loading_took_is_told_first(vision: httpx.AsyncClient) -> None:
+    def stages(response: httpx.Response) -> list[str]:
+        return [stage.split(";")[0] for stage in response.headers["server-timing"].split(", ")]
+
+    ask = {"query": "q", "documents": [{"image": picture(1)}, "text"]}
+    assert stages(await vision.post("/v2/rerank", json=ask)) == ["parse", "media", "cache", "engine", "total", "cached"]
+    broken = {"query": "q", "documents": [{"image": "!"}]}
+    assert (await vision.post("/v2/rerank", json=broken)).status_code == 400
+
+
 async def test_videos_weigh_more_than_pictures(vision: httpx.AsyncClient, engine: StubEngine) -> None:
     documents = [{"video": video(30 * number)} for number in range(7)]
     assert await lengths(vision, engine, documents) == [3, 3, 1]  # of up to 20 MB each

@@ -48,6 +48,8 @@ def test_a_word_that_stands_before_numbers_ends_a_sentence_only_before_none(word
         ("One; two. Three", ["One; two.", "Three"]),
         ("一；二。三！四？五", ["一；", "二。", "三！", "四？", "五"]),
         ("好!不。", ["好!", "不。"]),
+        ("好。Yes。no！so？x；y｡z", ["好。", "Yes。", "no！", "so？", "x；", "y｡", "z"]),
+        ("So said X. Smith. He left.", ["So said X. Smith.", "He left."]),
         ("It is 3.14 or a.b.c here.", ["It is 3.14 or a.b.c here."]),
         ("What?yes", ["What?yes"]),
         ("A line\nAnother line\r\nThird", ["A line", "Another line", "Third"]),

@@ -162,6 +162,21 @@ async def test_a_limit_for_documents_neither_cuts_a_sentence_nor_scores_it_anew(
     assert again["meta"]["cached_pairs"] == len(sentences(DOCUMENT))
 
 
+async def test_a_sentence_too_long_for_the_model_is_cut_and_not_read_in_chunks(
+    serve: Serve, engine: StubEngine, tmp_path: Path
+) -> None:
+    client = await serve(model={"tokenizer": str(save(qwen_like(), tmp_path)), "max_tokens": 40})
+    sentence = "a red car " * 30 + "stood there."
+    await client.post("/v1/rerank", json={"query": "red car", "documents": [sentence], "cache": "no-store"})
+    chunks = len(engine.prompts)
+    assert chunks > 2
+    engine.calls.clear()
+    ask = {**ASK_SPANS, "documents": [sentence]}
+    body = (await client.post("/v1/rerank", json=ask)).json()
+    assert len(engine.prompts) == chunks + 1
+    assert [(span["start"], span["end"]) for span in body["results"][0]["relevant_spans"]] == [(0, len(sentence))]
+
+
 async def test_documents_with_pictures_have_no_spans_and_a_warning(
     serve: Serve, engine: StubEngine, tmp_path: Path
 ) -> None:

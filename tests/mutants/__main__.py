@@ -8,6 +8,7 @@ the tests fail without a mutant.
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -112,4 +113,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # An end from outside unwinds too, so that no child is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,9 @@
 """Runs a sample of mutants: each in a copy of the tree, against the tests that cover its line, until one fails."""
 
+import hashlib
 import itertools
 import json
 import os
-import random
 import select
 import shutil
 import time
@@ -85,31 +85,44 @@ def files(root: Path, glob: str) -> list[Path]:
 
 
 def chosen(plan: Plan, mutants: Sequence[Mutant]) -> list[Mutant]:
-    """The sample, in the order of the mutants; the same for the same seed and the same code."""
-    if plan.sample is None or plan.sample >= len(mutants):
+    """The sample, in the order of the mutants.
+
+    Each mutant has a number of its own for each seed, and the least are drawn. A change of one line of the code therefore
+    leaves the rest of the sample as it is.
+    """
+    if plan.sample is None:
         return list(mutants)
-    places = sorted(random.Random(plan.seed).sample(range(len(mutants)), plan.sample))
-    return [mutants[place] for place in places]
+
+    def number(mutant: Mutant) -> bytes:
+        name = "\n".join((str(plan.seed), mutant.path, mutant.function, mutant.change))
+        return hashlib.blake2b(name.encode(), digest_size=16).digest()
+
+    drawn = set(sorted(mutants, key=number)[: plan.sample])
+    return [mutant for mutant in mutants if mutant in drawn]
 
 
 def run(plan: Plan, mutants: Sequence[Mutant], folder: Path, told: Callable[[Result], None]) -> list[Result]:
     """A result for each mutant, in their order. Raises TestsFail."""
     examination = _Examination(_recorded(plan, folder), mutants, plan.patience_s, told)
     running: dict[_Tree, _Job] = {}
-    for number in range(plan.workers):
-        tree = _Tree(folder / f"tree-{number}", folder / f"temporary-{number}")
-        shutil.copytree(folder / "tree", tree.path)
-        if job := examination.begin(tree):
-            running[tree] = job
-    while running:
-        select.select([job.child.pipe for job in running.values()], [], [], 1.0)
-        for tree, job in list(running.items()):
-            if outcome := examination.outcome_of(job):
-                tree.restore()
-                examination.finish(job, outcome)
-                del running[tree]
-                if following := examination.begin(tree):
-                    running[tree] = following
+    try:
+        for number in range(plan.workers):
+            tree = _Tree(folder / f"tree-{number}", folder / f"temporary-{number}")
+            shutil.copytree(folder / "tree", tree.path)
+            if job := examination.begin(tree):
+                running[tree] = job
+        while running:
+            select.select([job.child.pipe for job in running.values()], [], [], 1.0)
+            for tree, job in list(running.items()):
+                if outcome := examination.outcome_of(job):
+                    del running[tree]
+                    tree.restore()
+                    examination.finish(job, outcome)
+                    if following := examination.begin(tree):
+                        running[tree] = following
+    finally:
+        for job in running.values():
+            job.child.kill()
     return [examination.results[mutant] for mutant in mutants]
 
 
@@ -120,8 +133,12 @@ def _recorded(plan: Plan, folder: Path) -> Covering:
     session.warm([], folder / "warm")
     paths = matched(plan)
     child = session.fork(tree, lambda tell: session.record(plan.tests, plan.ignored, paths, folder, tell))
-    while child.read():
-        pass
+    try:
+        while child.read():
+            pass
+    except BaseException:
+        child.kill()
+        raise
     if child.wait() not in PASSED:
         raise TestsFail((tree / "output").read_text(errors="replace"))
     session.warm(json.loads((folder / "tests.json").read_text())["modules"], folder / "warm")

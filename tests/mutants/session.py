@@ -78,6 +78,7 @@ def fork(tree: Path, run: Callable[[Callable[[str], None]], int]) -> Child:
     try:
         os.close(reader)
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_S, MAX_CPU_S))
         _enter(tree)
