@@ -39,6 +39,7 @@ else
 	timeout -s INT -k 30 2400 $(BIN)/coverage run -m pytest --durations=15 $(addprefix --ignore=,$(UNITS)) --ignore=tests/ui
 	.ci/browser
 	$(BIN)/coverage combine --quiet
+	@rm -f .coverage.* # what processes left half written that were killed
 	@failed=0; for program in $(PROGRAMS); do \
 	  echo "== coverage of $$program"; $(BIN)/coverage report --include="$$program/*" || failed=1; done; exit $$failed
 endif

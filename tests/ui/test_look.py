@@ -1,6 +1,5 @@
 """The page on a phone and in dark mode, and its accessibility by axe-core."""
 
-import re
 from typing import Any
 
 import pytest
@@ -29,8 +28,9 @@ def test_axe_finds_nothing_serious_of_ours_on_any_tab(look: dict[str, Any], open
     for example, count in (("Why leaves turn red", 6), ("A dog on the beach", 10)):
         if look == PHONE and visit.items.count():
             visit.button("Query and candidates").click()
+        before = visit.query.input_value()
         visit.button(example).click()
-        expect(visit.query).to_have_value(re.compile(" "))
+        expect(visit.query).not_to_have_value(before)
         visit.button("Rerank").click()
         visit.done(count)
         visit.items.first.locator(".words").click()
