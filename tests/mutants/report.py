@@ -105,5 +105,5 @@ def _survivors(survivors: Sequence[Result], reasons: Reasons) -> Iterator[str]:
             path = mutant.path
             yield f"### {path}\n"
         uncovered = " No test covers this line." if result.outcome == "not covered" else ""
-        yield f"- line {mutant.lines[0]}, `{mutant.function}`:{uncovered} {reason_of(reasons, mutant)}\n"
-        yield f"  ```diff\n  - {mutant.before}\n  + {mutant.after}\n  ```\n"
+        yield f"Line {mutant.lines[0]}, `{mutant.function}`:{uncovered} {reason_of(reasons, mutant)}\n"
+        yield f"```diff\n- {mutant.before}\n+ {mutant.after}\n```\n"

@@ -177,7 +177,7 @@ class _Job:
 
 
 class _Examination:
-    """Which mutant is next, against which tests, and how each ended.
+    """The mutants still to be run, the tests of each, and the outcomes.
 
     Tests that killed another mutant of the same function, then of the same file, come first; then the quickest.
     """
