@@ -265,7 +265,7 @@ class TestSqlite:
         assert scores(again) == scores(right)
 
     async def test_it_never_holds_more_than_it_may(self, tmp_path: Path) -> None:
-        cache = cache_of(f"sqlite://{tmp_path}/scores.db?max_bytes=64000")
+        cache = cache_of(f"sqlite://{tmp_path}/scores.db?max_bytes=64000&timeout_s=30")
         assert cache is not None
         for number in range(0, 5_000, 100):
             await cache.set_many({one.to_bytes(16, "big"): b"v" for one in range(number, number + 100)})
