@@ -87,8 +87,8 @@ def files(root: Path, glob: str) -> list[Path]:
 def chosen(plan: Plan, mutants: Sequence[Mutant]) -> list[Mutant]:
     """The sample, in the order of the mutants.
 
-    Each mutant has a number of its own for each seed, and the least are drawn. A change of one line of the code therefore
-    leaves the rest of the sample as it is.
+    Each mutant has a number of its own for each seed, and the least are drawn. A change of one line of the code
+    therefore leaves the rest of the sample as it is.
     """
     if plan.sample is None:
         return list(mutants)
