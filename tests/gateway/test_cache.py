@@ -233,7 +233,7 @@ class TestMemory:
         await cache.set_many({b"k" * 16: b"v"})
         async with asyncio.timeout(DEADLINE_S):
             while await cache.get_many([b"k" * 16]) != [None]:
-                await asyncio.sleep(0)  # else the loop never looks at the bound
+                await asyncio.sleep(0)
 
 
 class TestSqlite:

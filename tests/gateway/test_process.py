@@ -10,7 +10,7 @@ import httpx
 import yaml
 
 from tests.gateway.asking import ASK, indices, message_of
-from tests.gateway.serving import gateway_process, until
+from tests.gateway.serving import DEADLINE_S, gateway_process, until
 from tests.stub_engine import StubEngine
 
 
