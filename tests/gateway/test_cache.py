@@ -25,6 +25,9 @@ from tests.stub_engine import POISON, StubEngine
 
 MANY = [f"red car {number}" for number in range(2 * CALLS_PER_ENGINE * SLICE_PAIRS)]
 
+# A busy machine must not make a cache look slow: then it would have no values.
+PATIENT = "timeout_s=20"
+
 
 async def ask(client: httpx.AsyncClient, documents: Sequence[str] = DOCUMENTS, **more: object) -> httpx.Response:
     return await client.post("/v2/rerank", json={"query": QUERY, "documents": list(documents), **more})
@@ -68,7 +71,7 @@ class TestKeys:
     async def test_another_model_of_the_same_name_has_scores_of_its_own(
         self, serve: Serve, engine: StubEngine, tmp_path: Path, change: dict[str, str]
     ) -> None:
-        cache = f"sqlite://{tmp_path}/scores.db"
+        cache = f"sqlite://{tmp_path}/scores.db?{PATIENT}"
         await kept(await serve(cache=cache))
         assert cached(await ask(await serve(cache=cache))) == 3
         assert cached(await ask(await serve(cache=cache, model=change))) == 0
@@ -238,8 +241,8 @@ class TestMemory:
 
 class TestSqlite:
     async def test_scores_survive_a_restart(self, serve: Serve, engine: StubEngine, tmp_path: Path) -> None:
-        await kept(await serve(cache=f"sqlite://{tmp_path}/scores.db"))
-        assert cached(await ask(await serve(cache=f"sqlite://{tmp_path}/scores.db"))) == 3
+        await kept(await serve(cache=f"sqlite://{tmp_path}/scores.db?{PATIENT}"))
+        assert cached(await ask(await serve(cache=f"sqlite://{tmp_path}/scores.db?{PATIENT}"))) == 3
         assert len(engine.prompts) == 3
 
     async def test_a_damaged_file_is_set_aside_and_replaced(
@@ -247,7 +250,7 @@ class TestSqlite:
     ) -> None:
         file = tmp_path / "scores.db"
         file.write_bytes(b"this is no database, " * 1000)
-        client = await serve(cache=f"sqlite://{file}")
+        client = await serve(cache=f"sqlite://{file}?{PATIENT}")
         assert len(scores(await ask(client))) == 3
         assert [path for path in await asyncio.to_thread(os.listdir, tmp_path) if ".damaged-" in path]
         await kept(client)
@@ -256,7 +259,7 @@ class TestSqlite:
         self, serve: Serve, engine: StubEngine, tmp_path: Path
     ) -> None:
         file = tmp_path / "scores.db"
-        client = await serve(cache=f"sqlite://{file}")
+        client = await serve(cache=f"sqlite://{file}?{PATIENT}")
         right = await kept(client)
         with contextlib.closing(sqlite3.connect(file)) as db, db:
             db.execute("UPDATE scores SET value = x'2a' || substr(value, 2)")
@@ -265,7 +268,7 @@ class TestSqlite:
         assert scores(again) == scores(right)
 
     async def test_it_never_holds_more_than_it_may(self, tmp_path: Path) -> None:
-        cache = cache_of(f"sqlite://{tmp_path}/scores.db?max_bytes=64000&timeout_s=30")
+        cache = cache_of(f"sqlite://{tmp_path}/scores.db?max_bytes=64000&{PATIENT}")
         assert cache is not None
         for number in range(0, 5_000, 100):
             await cache.set_many({one.to_bytes(16, "big"): b"v" for one in range(number, number + 100)})
@@ -277,7 +280,7 @@ class TestSqlite:
         self, serve: Serve, engine: StubEngine, tmp_path: Path
     ) -> None:
         (tmp_path / "file").write_text("not a folder")
-        client = await serve(cache=f"sqlite://{tmp_path}/file/scores.db")
+        client = await serve(cache=f"sqlite://{tmp_path}/file/scores.db?{PATIENT}")
         assert len(scores(await ask(client))) == 3
 
 

@@ -15,8 +15,8 @@ NO_REASON = "no reason given"
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 KILLED = OUTCOMES[:2]
 
-# Per file and function, the change and why it may survive.
-Reasons = Mapping[str, Mapping[str, Mapping[str, str]]]
+# Why a mutant may survive, by file, function and change.
+Reasons = Mapping[tuple[str, str, str], str]
 
 HEAD = """# Mutants
 
@@ -29,11 +29,17 @@ are told in `tests/mutants/operators.py`; reasons are kept in `tests/mutants/rea
 
 
 def reasons_of(path: Path) -> Reasons:
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
+    """The reasons in a YAML file: under each file a list of function, before, after and reason."""
+    told = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    return {
+        (file, one["function"], f"{one['before']} -> {one['after']}"): one["reason"]
+        for file, found in (told or {}).items()
+        for one in found
+    }
 
 
 def reason_of(reasons: Reasons, mutant: Mutant) -> str:
-    return reasons.get(mutant.path, {}).get(mutant.function, {}).get(mutant.change, NO_REASON)
+    return reasons.get((mutant.path, mutant.function, mutant.change), NO_REASON)
 
 
 def survivors_of(results: Iterable[Result]) -> list[Result]:
@@ -47,13 +53,7 @@ def share_killed(results: Sequence[Result]) -> float:
 def stale(reasons: Reasons, mutants: Iterable[Mutant]) -> list[str]:
     """Reasons for mutants that are no more: the code has changed since."""
     known = {(mutant.path, mutant.function, mutant.change) for mutant in mutants}
-    return [
-        f"{path} {function}: {change}"
-        for path, functions in reasons.items()
-        for function, changes in functions.items()
-        for change in changes
-        if (path, function, change) not in known
-    ]
+    return [": ".join(key) for key in reasons if key not in known]
 
 
 def page(plan: Plan, mutants: Sequence[Mutant], results: Sequence[Result], reasons: Reasons) -> str:
@@ -105,5 +105,5 @@ def _survivors(survivors: Sequence[Result], reasons: Reasons) -> Iterator[str]:
             path = mutant.path
             yield f"### {path}\n"
         uncovered = " No test covers this line." if result.outcome == "not covered" else ""
-        yield f"- line {mutant.lines[0]}, `{mutant.function}`:{uncovered} {reason_of(reasons, mutant)}\n"
-        yield f"  ```diff\n  - {mutant.before}\n  + {mutant.after}\n  ```\n"
+        yield f"Line {mutant.lines[0]}, `{mutant.function}`:{uncovered} {reason_of(reasons, mutant)}\n"
+        yield f"```diff\n- {mutant.before}\n+ {mutant.after}\n```\n"

@@ -87,8 +87,8 @@ def files(root: Path, glob: str) -> list[Path]:
 def chosen(plan: Plan, mutants: Sequence[Mutant]) -> list[Mutant]:
     """The sample, in the order of the mutants.
 
-    Each mutant has a number of its own for each seed, and the least are drawn. A change of one line of the code
-    therefore leaves the rest of the sample as it is.
+    Each mutant has a number of its own for each seed, and the least are drawn. A change of one line of the code leaves
+    the rest of the sample as it is.
     """
     if plan.sample is None:
         return list(mutants)
@@ -177,7 +177,7 @@ class _Job:
 
 
 class _Examination:
-    """Which mutant is next, against which tests, and how each ended.
+    """The mutants still to be run, the tests of each, and the outcomes.
 
     Tests that killed another mutant of the same function, then of the same file, come first; then the quickest.
     """

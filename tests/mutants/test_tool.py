@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.operators import mutants_of
+from tests.mutants import report
+from tests.mutants.operators import Mutant, mutants_of
+from tests.mutants.runner import Plan, chosen
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = {
@@ -149,3 +151,30 @@ def test_the_same_change_in_the_same_line_is_told_apart() -> None:
     found = changes("def f(a):\n    return g(1) + g(1)\n")
     assert "return g(1) + g(1) -> return g(2) + g(1)" in found
     assert "return g(1) + g(1) -> return g(1) + g(2)" in found
+
+
+def test_a_reason_belongs_to_one_change_and_goes_stale_with_it(tmp_path: Path) -> None:
+    (first, *_) = mutants_of("m.py", "def f(a):\n    return a + 1\n")
+    file = tmp_path / "reasons.yaml"
+    file.write_text(
+        f"m.py:\n  - function: f\n    before: {first.before}\n    after: {first.after}\n    reason: It may.\n"
+        "  - function: g\n    before: a\n    after: b\n    reason: It might.\n"
+    )
+    reasons = report.reasons_of(file)
+    assert report.reason_of(reasons, first) == "It may."
+    assert report.stale(reasons, [first]) == ["m.py: g: a -> b"]
+    assert report.reason_of({}, first) == report.NO_REASON
+    assert report.reasons_of(tmp_path / "none.yaml") == {}
+
+
+def test_a_sample_is_the_same_for_a_seed_and_hardly_another_where_the_code_has_changed() -> None:
+    lines = [f"def f{n}(a):\n    return a + {n}\n" for n in range(100)]
+    before, after = (mutants_of("m.py", "\n".join(text)) for text in (lines, [*lines[:50], *lines[51:]]))
+
+    def drawn(seed: int, mutants: list[Mutant]) -> set[tuple[str, str]]:
+        plan = Plan(Path(), [], [], [], seed, 30, 1)
+        return {(mutant.function, mutant.change) for mutant in chosen(plan, mutants)}
+
+    assert len(drawn(1, before)) == 30
+    assert drawn(1, before) != drawn(2, before)
+    assert len(drawn(1, before) & drawn(1, after)) >= 27
