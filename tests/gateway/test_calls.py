@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -40,7 +41,7 @@ def video(shade: int) -> str:
     return base64.b64encode(film([Image.new("RGB", (64, 64), (shade, shade, shade))] * 8)).decode()
 
 
-async def lengths(client: httpx.AsyncClient, engine: StubEngine, documents: list[dict[str, str]]) -> list[int]:
+async def lengths(client: httpx.AsyncClient, engine: StubEngine, documents: list[dict[str, Any]]) -> list[int]:
     """The sizes of the calls that these documents make."""
     answer = await client.post("/v2/rerank", json={"query": "q", "documents": documents})
     assert len(indices(answer)) == len(documents)
@@ -60,6 +61,18 @@ async def test_pairs_with_pictures_of_their_own_reach_the_engine_in_calls_of_a_b
 ) -> None:
     documents = [{"image": picture(shade)} for shade in range(19)]
     assert await lengths(vision, engine, documents) == [9, 9, 1]  # of up to 7 MB each, 64 MB in all
+
+
+@pytest.mark.parametrize("kind", ["image", "image_url"])
+async def test_a_picture_may_be_a_part_of_either_name(vision: httpx.AsyncClient, engine: StubEngine, kind: str) -> None:
+    await lengths(vision, engine, [{"content": [{"type": kind, kind: picture(0)}]}])
+    assert engine.prompts[0][1].startswith("64x64")
+
+
+@pytest.mark.parametrize("kind", ["video", "video_url"])
+async def test_a_video_may_be_a_part_of_either_name(vision: httpx.AsyncClient, engine: StubEngine, kind: str) -> None:
+    await lengths(vision, engine, [{"content": [{"type": kind, kind: {"url": video(0)}}]}])
+    assert "frames 64x64" in engine.prompts[0][1]
 
 
 async def test_the_time_that_loading_took_is_told_first(vision: httpx.AsyncClient) -> None:

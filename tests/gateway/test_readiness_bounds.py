@@ -124,6 +124,8 @@ async def test_an_engine_must_read_all_that_it_is_sent(
         ([0.1], [0.0], True),
         ([0.0999], [0.0], False),
         ([0.6], [0.51], False),
+        ([0.11], [0.0, 0.02], True),
+        ([0.11], [0.02, 0.0], False),
     ],
 )
 async def test_scores_are_stable_and_apart_up_to_the_bound(

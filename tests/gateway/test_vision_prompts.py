@@ -1,10 +1,13 @@
 """Prompts with pictures and videos: every token counted, text cut to fit beside them, control tokens broken."""
 
+import base64
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from gateway.domain import Blob, Content, Mixed, Pair, Refused, ScoringOptions
 from gateway.families.base import MultimodalPrompt, Rendered
@@ -179,6 +182,19 @@ def test_the_official_limits_are_qwens(folder: Path) -> None:
     assert (profile.max_clip_pixels, profile.max_side_ratio) == (7680 * square, 200)
     assert (profile.image_marks, profile.video_marks, profile.step_label) == (2, 2, "<{:.1f} seconds>")
     assert profile.max_video_s == 30.0
+
+
+async def test_the_tokens_of_a_picture_are_in_the_usage(serve: Serve, engine: StubEngine, folder: Path) -> None:
+    engine.tokenizer = TOKENIZER
+    client = await serve(model={"family": "qwen3-vl-reranker", "tokenizer": str(folder), "max_tokens": 4096})
+    out = io.BytesIO()
+    Image.new("RGB", (64, 96), "red").save(out, "PNG")
+    document = {"text": "a river", "image": base64.b64encode(out.getvalue()).decode()}
+    body = (await client.post("/v2/rerank", json={"query": "which city", "documents": [document]})).json()
+    head = f"<Instruct>: {QWEN3_VL.instruction}<Query>:"
+    assert body["usage"]["total_tokens"] == (
+        TEMPLATE + TOKENS[PICTURE] + count(f"{head}which city\n<Document>:") + count("a river")
+    )
 
 
 async def test_media_go_to_the_default_where_it_sees_and_to_nobody_unknown(

@@ -1,6 +1,8 @@
 """Words and codes that clients rely on: Cohere's own sentences to the letter, and ours for what an engine does."""
 
 import json
+import logging
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from gateway.dialects.cohere import V1, V2
 from gateway.errors import BadRequest
 from tests.gateway.asking import ASK
 from tests.gateway.conftest import Serve
+from tests.gateway.tokenizer import qwen_like, save
 from tests.stub_engine import StubEngine, answer, failure
 
 OVERRIDE = "it is served without the classification override, start it with `rerank engine`"
@@ -225,3 +228,35 @@ async def test_the_document_of_the_api_tells_how_each_version_reads_a_long_docum
     paths = (await client.get("/openapi.json")).json()["paths"]
     assert paths["/v1/rerank"]["post"]["summary"] == "Rank documents; a long one is read in up to 10 chunks"
     assert paths["/v2/rerank"]["post"]["summary"] == "Rank documents; a long one is cut"
+
+
+async def test_a_text_or_an_instruction_that_cannot_be_read_is_told_without_invalid_request(
+    serve: Serve, engine: StubEngine, tmp_path: Path
+) -> None:
+    model = {"family": "qwen3-reranker", "tokenizer": str(save(qwen_like(), tmp_path)), "max_tokens": 300}
+    client = await serve(model=model)
+    engine.tokenize_status = 400
+    response = await client.post("/v1/tokenize", json={"text": "a"})
+    assert (response.status_code, response.json()["code"]) == (400, "prompt_refused")
+    assert response.json()["message"] == "text: the engine refused to read it"
+    assert await said(client, instruction="find the river " * 200) == (
+        400,
+        "instruction_too_long",
+        "instruction: too long, it leaves no room for a document",
+    )
+
+
+async def test_a_healthy_engine_is_no_news(
+    client: httpx.AsyncClient, engine: StubEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "gateway"):
+        assert (await client.post("/v2/rerank", json=ASK)).status_code == 200
+        assert not caplog.records
+        await engine.stop()
+        assert (await said(client, cache="no-store"))[:2] == (503, "engine_unavailable")
+        await engine.start()
+        assert (await client.post("/v2/rerank", json=ASK | {"cache": "no-store"})).status_code == 200
+    assert [record.getMessage() for record in caplog.records] == [
+        "engine of words does not answer",
+        "engine of words answers again",
+    ]

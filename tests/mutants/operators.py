@@ -132,6 +132,8 @@ class _Finder:
             self._statements.append(self._line(node))
             self._walk_statement(node)
             self._statements.pop()
+        elif m.matches(node, m.Call(func=m.Name("cast"), args=[m.Arg(), m.Arg()])):
+            self.walk(cst.ensure_type(node, cst.Call).args[1])
         else:
             self._find(node)
             self._walk_children(node)
@@ -200,8 +202,6 @@ def _is_left_out(node: cst.CSTNode, *, top: bool) -> bool:
             return name in SPECIAL_NAMES or (top and _is_type(value))
         case cst.Call(func=cst.Attribute(value=cst.Name(value=name))):
             return name in LOGGERS
-        case cst.Call(func=cst.Name(value="cast")):
-            return False
         case cst.Arg(keyword=cst.Name(value=name)):
             return name in UNSEEN_KEYWORDS
         case cst.Expr(value=cst.Call(func=cst.Attribute(value=cst.Name(value=name)))):
@@ -222,11 +222,9 @@ def _is_type(value: cst.BaseExpression) -> bool:
 
 
 def _touches_unseen(node: cst.CSTNode, new: cst.CSTNode) -> bool:
-    """True where a call has another argument, and that is one that no test could miss or that cannot but fail."""
+    """True where a call has another argument, and that is one no test could miss or one that cannot but fail."""
     if not isinstance(node, cst.Call) or not isinstance(new, cst.Call):
         return False
-    if m.matches(node.func, m.Name("cast")):
-        return True
     kept = {id(arg) for arg in new.args}
     changed = [arg for arg in node.args if id(arg) not in kept]
     if any(arg.keyword is not None and arg.keyword.value in UNSEEN_KEYWORDS for arg in changed):

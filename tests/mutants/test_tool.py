@@ -133,6 +133,7 @@ def test_one_side_of_a_condition_is_left_out_and_a_statement_too() -> None:
         "def f(a):\n    assert isinstance(a, int)\n",
         "class C:\n    a: int | None = None\n",
         "from a import b\n",
+        "def f(a):\n    return cast('Sequence[int]', a)\n",
     ],
 )
 def test_what_no_test_could_see_is_left_out(source: str) -> None:
