@@ -17,10 +17,10 @@ class Memory:
 
 def free_gpu_memory(visible: str | None) -> Memory | None:
     """Memory of the first GPU in `visible`, the value of CUDA_VISIBLE_DEVICES. None if there is no GPU."""
-    first = (visible or "0").split(",")[0]
-    index = int(first) if first.isdigit() else 0
-    if visible is not None and not visible.strip("- "):
+    first = ("0" if visible is None else visible).split(",")[0].strip()
+    if first in ("", "-1"):  # CUDA sees no GPU then
         return None
+    index = int(first) if first.isdigit() else 0
     try:
         import pynvml
     except ImportError:

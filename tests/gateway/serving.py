@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,6 +13,8 @@ import uvicorn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEADLINE_S = 30
+# A measured run measures the gateway's process too.
+MEASURED = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
 
 class LocalServer:
@@ -93,7 +96,7 @@ async def gateway_process(*arguments: str | Path, environ: Mapping[str, str] | N
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", *arguments),
         cwd=REPOSITORY,
-        env={"PATH": "/usr/bin:/bin", **(environ or {})},
+        env={"PATH": "/usr/bin:/bin", **MEASURED, **(environ or {})},
         stderr=asyncio.subprocess.PIPE,
     )
     gateway = GatewayProcess(process)

@@ -10,7 +10,7 @@ import httpx
 import yaml
 
 from tests.gateway.asking import ASK, indices, message_of
-from tests.gateway.serving import gateway_process, until
+from tests.gateway.serving import DEADLINE_S, gateway_process, until
 from tests.stub_engine import StubEngine
 
 
@@ -50,9 +50,10 @@ async def test_two_workers_answer_and_any_of_them_reports_the_sum(tmp_path: Path
                 assert indices(await client.post("/v2/rerank", json=ASK)) == [1, 2, 0]
 
         total = 0
-        while len(files_of_counts(tmp_path)) < 2:
-            await asyncio.gather(*(asked() for _ in range(20)))
-            total += 20
+        async with asyncio.timeout(DEADLINE_S):
+            while len(files_of_counts(tmp_path)) < 2:
+                await asyncio.gather(*(asked() for _ in range(20)))
+                total += 20
         for _ in range(5):
             async with httpx.AsyncClient(base_url=url) as client:
                 lines = (await client.get("/metrics")).text.splitlines()

@@ -48,7 +48,7 @@ def test_the_first_visible_gpu_is_measured_by_nvml(monkeypatch: pytest.MonkeyPat
     assert free_gpu_memory("1,0") == Memory("cuda", 48, 40)
 
 
-@pytest.mark.parametrize("hidden", ["", " "])
+@pytest.mark.parametrize("hidden", ["", " ", "-1", "-1,0"])
 def test_a_gpu_that_is_hidden_is_not_there(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     nvml(monkeypatch, (80, 70))
     assert free_gpu_memory(hidden) is None
