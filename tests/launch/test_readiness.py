@@ -44,7 +44,7 @@ async def answers() -> AsyncIterator[tuple[str, list[Response]]]:
 
 
 async def waited(url: str, monkeypatch: pytest.MonkeyPatch, **times: Any) -> str:
-    """What the console shows until the gateway is ready."""
+    """The lines of the console until the gateway is ready."""
     for name, seconds in times.items():
         monkeypatch.setattr(readiness, name, seconds)
     shown = StringIO()
