@@ -49,6 +49,8 @@ def test_a_word_that_stands_before_numbers_ends_a_sentence_only_before_none(word
         ("一；二。三！四？五", ["一；", "二。", "三！", "四？", "五"]),
         ("好!不。", ["好!", "不。"]),
         ("好。Yes。no！so？x；y｡z", ["好。", "Yes。", "no！", "so？", "x；", "y｡", "z"]),
+        ("One; Two. Three", ["One; Two.", "Three"]),
+        ("Is it Mr? Smith asked.", ["Is it Mr?", "Smith asked."]),
         ("So said X. Smith. He left.", ["So said X. Smith.", "He left."]),
         ("It is 3.14 or a.b.c here.", ["It is 3.14 or a.b.c here."]),
         ("What?yes", ["What?yes"]),
@@ -90,6 +92,9 @@ def test_a_long_sentence_is_cut_behind_its_last_pause_in_the_second_half() -> No
     exact = "a " * half
     assert len(exact) == MAX_SENTENCE_CHARS
     assert split(exact) == [exact.strip()]
+    exact = "a" * 250 + " " + "b" * 149
+    assert split(exact) == [exact]
+    assert split(exact + "b") == ["a" * 250, "b" * 150]
     assert split("，".join(["字" * 150] * 4)) == ["字" * 150 + "，" + "字" * 150 + "，", "字" * 150 + "，" + "字" * 150]
 
 
