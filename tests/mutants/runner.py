@@ -114,12 +114,16 @@ def run(plan: Plan, mutants: Sequence[Mutant], folder: Path, told: Callable[[Res
         while running:
             select.select([job.child.pipe for job in running.values()], [], [], 1.0)
             for tree, job in list(running.items()):
-                if outcome := examination.outcome_of(job):
-                    del running[tree]
-                    tree.restore()
-                    examination.finish(job, outcome)
-                    if following := examination.begin(tree):
-                        running[tree] = following
+                if not (outcome := examination.outcome_of(job)):
+                    continue
+                del running[tree]
+                if outcome == "timed out" and not job.again:
+                    running[tree] = examination.begin_again(tree, job)
+                    continue
+                tree.restore()
+                examination.finish(job, outcome)
+                if following := examination.begin(tree):
+                    running[tree] = following
     finally:
         for job in running.values():
             job.child.kill()
@@ -172,8 +176,12 @@ class _Tree:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """A mutant under way. again: one of its tests seemed to hang, and is run a second time."""
+
     mutant: Mutant
+    tests: Sequence[str]
     child: session.Child
+    again: bool = False
 
 
 class _Examination:
@@ -197,9 +205,18 @@ class _Examination:
         for mutant in self._waiting:
             if tests := self._tests_of(mutant):
                 tree.mutate(mutant)
-                return _Job(mutant, session.fork(tree.path, partial(session.run_tests, tests, tree.temporary)))
+                return _Job(mutant, tests, self._child(tree, tests))
             self._finish(Result(mutant, "not covered"))
         return None
+
+    def begin_again(self, tree: _Tree, job: _Job) -> _Job:
+        """The same mutant from the test on that seemed to hang: a busy machine must not kill a mutant."""
+        hung = job.child.current
+        tests = job.tests[job.tests.index(hung) :] if hung in job.tests else job.tests
+        return _Job(job.mutant, tests, self._child(tree, tests), again=True)
+
+    def _child(self, tree: _Tree, tests: Sequence[str]) -> session.Child:
+        return session.fork(tree.path, partial(session.run_tests, tests, tree.temporary))
 
     def outcome_of(self, job: _Job) -> Outcome | None:
         """None as long as the child runs."""
