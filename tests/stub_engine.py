@@ -38,6 +38,7 @@ class StubEngine:
     calls: what each scoring call held, pairs of texts or token ids; most_at_once: how many of them overlapped.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
+    prompt: finds the query and the document in the text of token ids.
     tokenize_status, health_status: what those answer when not 200.
     always_activates: it does not know `use_activation`, and gives probabilities where logits are asked for.
     instructions: of each call with pictures, which are seen as words: "64x32 red", "4 frames 64x64 green".
@@ -46,6 +47,7 @@ class StubEngine:
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self.tokenizer = tokenizer
+        self.prompt = PROMPT
         self.version: str | None = "0.32.0"
         self.max_tokens = 1_000_000
         self.calls: list[list[Any]] = []
@@ -163,7 +165,7 @@ class StubEngine:
 
     def _read(self, ids: list[int]) -> tuple[str, str]:
         assert self.tokenizer is not None
-        found = PROMPT.search(self.tokenizer.decode(ids, skip_special_tokens=False))
+        found = self.prompt.search(self.tokenizer.decode(ids, skip_special_tokens=False))
         assert found is not None
         return found[1], found[2]
 

@@ -6,6 +6,14 @@ from gateway.families.base import Family, Unit
 from gateway.families.cross_encoder import cross_encoder
 from gateway.families.qwen3 import Qwen3
 from gateway.families.qwen3_vl import Qwen3Vl
+from gateway.families.recipes import (
+    bge_reranker_gemma,
+    ctxl_rerank_v2,
+    jina_reranker_m0,
+    mxbai_rerank_v2,
+    nemotron_rerank,
+    zerank,
+)
 from gateway.settings import ModelSettings, SettingsError
 
 __all__ = ["FAMILIES", "Family", "family_of"]
@@ -14,6 +22,12 @@ FAMILIES: dict[str, Callable[[ModelSettings], Family]] = {
     "cross-encoder": cross_encoder,
     "qwen3-reranker": Qwen3,
     "qwen3-vl-reranker": Qwen3Vl,
+    "mxbai-rerank-v2": mxbai_rerank_v2,
+    "zerank": zerank,
+    "bge-reranker-gemma": bge_reranker_gemma,
+    "nemotron-rerank": nemotron_rerank,
+    "ctxl-rerank-v2": ctxl_rerank_v2,
+    "jina-reranker-m0": jina_reranker_m0,
 }
 
 
