@@ -38,6 +38,7 @@ class StubEngine:
     calls: what each scoring call held, pairs of texts or token ids; most_at_once: how many of them overlapped.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
+    reads_apart: it embeds each text of a pair alone.
     prompt: finds the query and the document in the text of token ids.
     tokenize_status, health_status: what those answer when not 200.
     always_activates: it does not know `use_activation`, and gives probabilities where logits are asked for.
@@ -47,6 +48,7 @@ class StubEngine:
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self.tokenizer = tokenizer
+        self.reads_apart = False
         self.prompt = PROMPT
         self.version: str | None = "0.32.0"
         self.max_tokens = 1_000_000
@@ -102,7 +104,7 @@ class StubEngine:
         documents = body["text_2"]
         queries = body["text_1"] if isinstance(body["text_1"], list) else [body["text_1"]] * len(documents)
         pairs = list(zip(queries, documents, strict=True))
-        lengths = [len(f"{query} {document}".split()) for query, document in pairs]
+        lengths = [self._count_pair(query, document) for query, document in pairs]
         return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
 
     async def _score_scenes(self, body: dict[str, Any]) -> Response:
@@ -152,6 +154,13 @@ class StubEngine:
         squares = min(width * height, self.max_pixels) // 1024 + 2
         tokens = sum(squares + self._count(f"<{time:.1f} seconds>") for time in times)
         return f"{len(images)} frames {width}x{height} {color(images[0])}", tokens
+
+    def _count_pair(self, query: str, document: str) -> int:
+        if self.tokenizer is None:
+            return len(f"{query} {document}".split())
+        if self.reads_apart:
+            return len(self.tokenizer.encode(query).ids) + len(self.tokenizer.encode(document).ids)
+        return len(self.tokenizer.encode(query, document).ids)
 
     def _count(self, text: str) -> int:
         return len(self._tokens(text)[0])

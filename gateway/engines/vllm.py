@@ -9,7 +9,7 @@ from gateway.engines import media
 from gateway.engines.client import EngineClient
 from gateway.engines.wires import WIRES, PromptRefused, Usage, decoding, post
 from gateway.errors import EngineBadResponse, Unreadable
-from gateway.families.base import Family, MultimodalPrompt, Prompt, Rendered
+from gateway.families.base import Family, Prompt, Rendered
 from gateway.media.vision import Prepared
 from gateway.settings import ModelSettings
 
@@ -107,7 +107,7 @@ def _best_chunk(rendered: Rendered, results: Sequence[Outcome]) -> Outcome:
 def _tokens(prompts: Sequence[Prompt], usage: Usage | None) -> list[int]:
     """Per prompt: exact for token ids; for text an equal share of what the engine counted, exact in the sum."""
     if not isinstance(prompts[0], Pair):
-        return [prompt.tokens if isinstance(prompt, MultimodalPrompt) else len(prompt) for prompt in prompts]  # type: ignore[arg-type]
+        return [len(prompt) if isinstance(prompt, list) else prompt.tokens for prompt in prompts]  # type: ignore[union-attr]
     total = (usage.prompt_tokens or usage.total_tokens or 0) if usage else 0
     share, rest = divmod(total, len(prompts))
     return [share + (place < rest) for place in range(len(prompts))]

@@ -60,6 +60,15 @@ def llama_like() -> Tokenizer:
     return tokenizer
 
 
+def bert_like() -> Tokenizer:
+    """The same, but with tokens of its own around a text and between two, as a cross-encoder's has."""
+    tokenizer = qwen_like()
+    ids = [(name, tokenizer.token_to_id(name)) for name in ("<|im_start|>", "<|im_end|>")]
+    start, end = (name for name, _ in ids)
+    tokenizer.post_processor = processors.TemplateProcessing(f"{start} $A {end}", f"{start} $A {end} $B:1 {end}:1", ids)
+    return tokenizer
+
+
 def gemma_like() -> Tokenizer:
     """A tokenizer that behaves like Gemma's: byte pairs over spaces made visible, and symbols for runs of newlines."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
