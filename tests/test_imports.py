@@ -29,10 +29,19 @@ ROW = {name: place for place, names in enumerate(ORDER) for name in names}
 # The modules of gateway/ that import a library; nobody else need know it.
 LIBRARIES = {
     "msgspec": {
-        *("domain", "settings", "dialects.cohere", "families.qwen3_vl", "families.recipes", "scoring.scorer"),
+        *(
+            "domain",
+            "settings",
+            "dialects.cohere",
+            "families.qwen3_vl",
+            "families.recipes",
+            "families.published",
+            "scoring.scorer",
+        ),
         *("engines.probes", "engines.wires", "engines.readiness", "engines.status", "steps.relevant_spans"),
         *("media.resolve", "http.base", "http.openapi", "http.rerank_api", "http.service_api", "http.media_api"),
     },
+    "jinja2": {"families.published"},
     "yaml": {"settings", "dialects.content"},
     "starlette": {
         *("app", "__main__"),

@@ -10,7 +10,7 @@ from gateway.domain import Blob, Pair, Refused, ScoringOptions, text_of
 from gateway.errors import Field, Unreadable
 from gateway.families.base import Flags, Probe, Rendered, Unit, Wire, relevance
 from gateway.families.chunking import chunks, token_limit
-from gateway.families.tokenizer import digest_of, first_tokens, ids_of, leading_ids, tokenizers_of
+from gateway.families.tokenizer import Tokenizers, digest_of, first_tokens, ids_of, leading_ids, tokenizers_of
 from gateway.media.vision import Prepared, VisionProfile
 from gateway.settings import ModelSettings, SettingsError
 
@@ -71,6 +71,7 @@ class Recipe(NamedTuple):
     instructed: the runs for a request with an instruction; None where the model takes none.
     query_share: numerator and denominator of the tokens that the query's run may have of the author's length limit.
     outside: times that the runs before the query and those behind the document count beside that limit.
+    trimmed: the texts whose spaces at both ends are left out. label: more that tells this recipe from others.
     """
 
     runs: tuple[Run, ...]
@@ -81,6 +82,8 @@ class Recipe(NamedTuple):
     mean: float = 0.0
     sigma: float = 1.0
     flags: Flags = Flags.UNSEEN
+    trimmed: frozenset[Slot] = frozenset()
+    label: str = ""
 
 
 class Frame(NamedTuple):
@@ -108,8 +111,8 @@ class RecipeFamily:
     unit = Unit.PAIR
     wire = WIRES
 
-    def __init__(self, model: ModelSettings, recipe: Recipe) -> None:
-        self._control, self._text, digest = tokenizers_of(model)
+    def __init__(self, model: ModelSettings, recipe: Recipe, tokenizers: Tokenizers | None = None) -> None:
+        self._control, self._text, digest = tokenizers or tokenizers_of(model)
         self.takes_instruction = recipe.instructed is not None
         if model.instruction and not self.takes_instruction:
             raise SettingsError(f"instruction: a model of the family {model.family} takes none")
@@ -124,7 +127,8 @@ class RecipeFamily:
         self._query_limit = self._limit * recipe.query_share[0] // recipe.query_share[1]
         self._max_tokens_per_doc = model.max_tokens_per_doc or model.max_tokens
         limits = f"{self._max_tokens}/{self._max_tokens_per_doc}"
-        prompt = repr((recipe.runs, recipe.instructed, recipe.query_share, recipe.outside))
+        parts = (recipe.runs, recipe.instructed, recipe.query_share, recipe.outside, sorted(map(str, recipe.trimmed)))
+        prompt = repr((parts, recipe.label))
         self.fingerprint = digest_of(digest, prompt, repr(self._instruction), limits, f"{self._mean!r}/{self._sigma!r}")
         self.probe: Probe | None = self._probe()
         if self._query_limit + self._template_tokens() >= model.max_tokens:
@@ -145,7 +149,10 @@ class RecipeFamily:
     def render_texts(self, pairs: Sequence[Pair], options: ScoringOptions) -> list[Rendered]:
         """One Rendered per pair of texts, in order."""
         instruction = self.canonical(options).instruction
-        texts = [(text_of(pair.query), text_of(pair.document)) for pair in pairs]
+        texts = [
+            (self._trimmed(Slot.QUERY, text_of(pair.query)), self._trimmed(Slot.DOCUMENT, text_of(pair.document)))
+            for pair in pairs
+        ]
         frames = {query: self._frame(query, instruction) for query in {query for query, _ in texts}}
         pieces = self._text.encode_batch_fast(
             [frames[query].before + document + frames[query].after for query, document in texts],
@@ -181,12 +188,11 @@ class RecipeFamily:
 
     def _frame(self, query: str, instruction: str | None) -> Frame:
         """The prompt around a document. Raises Unreadable where the instruction leaves no room for more."""
-        runs = self._recipe.runs if instruction is None else self._recipe.instructed or self._recipe.runs
-        texts = {Slot.QUERY: query, Slot.INSTRUCTION: instruction or ""}
+        texts = {Slot.QUERY: query, Slot.INSTRUCTION: self._trimmed(Slot.INSTRUCTION, instruction or "")}
         sides: tuple[list[int], list[int]] = ([], [])
         around: Text | None = None
         query_cut = 0
-        for run in runs:
+        for run in self._runs(instruction):
             side = sides[0 if around is None else 1]
             if not isinstance(run, Text):
                 side += self._fixed(run)
@@ -241,23 +247,40 @@ class RecipeFamily:
         )
         return Rendered([_prompt(frame, piece.ids, room) for piece in pieces], cut, frame.query_cut)
 
+    def reads(self, texts: Mapping[Slot, str], whole: str) -> bool:
+        """True when the prompt of these texts has the ids that the model's own tokenizer gives for it as one text."""
+        return ids_of(self._control, whole) == self._pieces(texts)[1]
+
     def _probe(self) -> Probe | None:
         """A prompt that has the same ids as one text as in pieces; None where none of a few has."""
-        instruction = self.canonical(ScoringOptions()).instruction
-        runs = self._recipe.runs if instruction is None else self._recipe.instructed or self._recipe.runs
         for query, document in PROBES:
-            texts = {Slot.QUERY: query, Slot.DOCUMENT: document, Slot.INSTRUCTION: instruction or ""}
-            whole, ids = "", list[int]()
-            for run in runs:
-                if isinstance(run, Control):
-                    whole += run.text
-                    ids += ids_of(self._control, run.text)
-                elif isinstance(run, Text):
-                    whole += run.filled(texts)
-                    ids += ids_of(self._text, run.filled(texts))
+            texts = {Slot.QUERY: query, Slot.DOCUMENT: document}
+            if instruction := self.canonical(ScoringOptions()).instruction:
+                texts[Slot.INSTRUCTION] = instruction
+            whole, ids = self._pieces(texts)
             if ids_of(self._control, whole) == ids:
                 return Probe(whole, ids)
         return None
+
+    def _pieces(self, texts: Mapping[Slot, str]) -> tuple[str, list[int]]:
+        """The prompt of texts as one text, and its ids run by run; both without what no text gives."""
+        runs = self._runs(texts.get(Slot.INSTRUCTION))
+        texts = {slot: self._trimmed(slot, text) for slot, text in texts.items()}
+        whole, ids = "", list[int]()
+        for run in runs:
+            if isinstance(run, Control):
+                whole += run.text
+                ids += ids_of(self._control, run.text)
+            elif isinstance(run, Text):
+                whole += run.filled(texts)
+                ids += ids_of(self._text, run.filled(texts))
+        return whole, ids
+
+    def _runs(self, instruction: str | None) -> tuple[Run, ...]:
+        return self._recipe.runs if instruction is None else self._recipe.instructed or self._recipe.runs
+
+    def _trimmed(self, slot: Slot, text: str) -> str:
+        return text.strip() if slot in self._recipe.trimmed else text
 
 
 def _prompt(frame: Frame, ids: list[int], limit: int) -> list[int]:

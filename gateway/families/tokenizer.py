@@ -17,6 +17,10 @@ _TEXT_SYMBOL = re.compile(
 )
 
 
+class NotInRepositoryError(SettingsError):
+    """The hub knows the repository, and that it has no such file."""
+
+
 class Tokenizers(NamedTuple):
     """control reads `<|im_end|>` as a control token, text reads it as text. digest: of their file."""
 
@@ -64,6 +68,24 @@ def file_of(model: ModelSettings, name: str) -> Path:
     return path
 
 
+def optional_file_of(model: ModelSettings, name: str) -> Path | None:
+    """The same, and None where there is no such file. Raises SettingsError where that cannot be known."""
+    source = Path(model.tokenizer or model.hub or "")
+    if source.exists():
+        path = source / name if source.is_dir() else source.with_name(name)
+        return path if path.is_file() else None
+    try:
+        return file_of(model, name)
+    except NotInRepositoryError:
+        return None
+
+
+def added_tokens(tokenizer: Tokenizer) -> list[str]:
+    """Tokens that are obeyed wherever they stand in a template, by their text."""
+    tokens = (token.content for token in tokenizer.get_added_tokens_decoder().values())
+    return [token for token in tokens if not _TEXT_SYMBOL.fullmatch(token)]
+
+
 def _downloaded(hub: str, name: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download  # 0.3 s of import, needed only for a hub id
 
@@ -71,9 +93,9 @@ def _downloaded(hub: str, name: str, revision: str | None) -> Path:
         return Path(hf_hub_download(hub, name, revision=revision))
     except Exception as error:  # whatever it raises (a dozen kinds), the operator needs this one line
         why = type(error).__name__
-        raise SettingsError(
-            f"tokenizer: {hub!r} is no folder with a {name}, and the hub did not give it ({why})"
-        ) from None
+        # Its subclass for a machine that is offline says only that the file is not here.
+        kind = NotInRepositoryError if why in ("EntryNotFoundError", "RemoteEntryNotFoundError") else SettingsError
+        raise kind(f"tokenizer: {hub!r} is no folder with a {name}, and the hub did not give it ({why})") from None
 
 
 def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
