@@ -43,6 +43,8 @@ class StubEngine:
     names: of the model; where there are none, its name and the markers of `rerank engine` for any family.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
+    reads_apart: it embeds each text of a pair alone.
+    prompt: finds the query and the document in the text of token ids.
     tokenize_status, health_status: what those answer when not 200.
     always_activates: it does not know `use_activation`, and gives probabilities where logits are asked for.
     instructions: of each call with pictures, which are seen as words: "64x32 red", "4 frames 64x64 green".
@@ -51,6 +53,8 @@ class StubEngine:
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self.tokenizer = tokenizer
+        self.reads_apart = False
+        self.prompt = PROMPT
         self.version: str | None = "0.32.0"
         self.max_tokens = 1_000_000
         self.names: list[str] = []
@@ -108,7 +112,7 @@ class StubEngine:
         documents = body["text_2"]
         queries = body["text_1"] if isinstance(body["text_1"], list) else [body["text_1"]] * len(documents)
         pairs = list(zip(queries, documents, strict=True))
-        lengths = [len(f"{query} {document}".split()) for query, document in pairs]
+        lengths = [self._count_pair(query, document) for query, document in pairs]
         return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
 
     async def _score_scenes(self, body: dict[str, Any]) -> Response:
@@ -158,6 +162,13 @@ class StubEngine:
         tokens = sum(squares + self._count(f"<{time:.1f} seconds>") for time in times)
         return f"{len(images)} frames {width}x{height} {color(images[0])}", tokens
 
+    def _count_pair(self, query: str, document: str) -> int:
+        if self.tokenizer is None:
+            return len(f"{query} {document}".split())
+        if self.reads_apart:
+            return len(self.tokenizer.encode(query).ids) + len(self.tokenizer.encode(document).ids)
+        return len(self.tokenizer.encode(query, document).ids)
+
     def _count(self, text: str) -> int:
         return len(self._tokens(text)[0])
 
@@ -170,7 +181,7 @@ class StubEngine:
 
     def _read(self, ids: list[int]) -> tuple[str, str]:
         assert self.tokenizer is not None
-        found = PROMPT.search(self.tokenizer.decode(ids, skip_special_tokens=False))
+        found = self.prompt.search(self.tokenizer.decode(ids, skip_special_tokens=False))
         assert found is not None
         return found[1], found[2]
 

@@ -43,7 +43,7 @@ def check_count(prompts: Sequence[Prompt], usage: Usage | None) -> None:
 def tokens_of(prompts: Sequence[Prompt], usage: Usage | None) -> list[int]:
     """Per prompt: exact for token ids; for text an equal share of what the engine counted, exact in the sum."""
     if not isinstance(prompts[0], Pair):
-        return [prompt.tokens if isinstance(prompt, MultimodalPrompt) else len(prompt) for prompt in prompts]  # type: ignore[arg-type]
+        return [len(prompt) if isinstance(prompt, list) else prompt.tokens for prompt in prompts]  # type: ignore[union-attr]
     total = (usage.prompt_tokens or usage.total_tokens or 0) if usage else 0
     share, rest = divmod(total, len(prompts))
     return [share + (place < rest) for place in range(len(prompts))]

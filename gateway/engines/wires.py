@@ -15,7 +15,7 @@ import msgspec
 from gateway.domain import Pair
 from gateway.engines.client import EngineClient
 from gateway.errors import EngineBadResponse, EngineUnavailable
-from gateway.families.base import MultimodalPrompt, Prompt, Wire
+from gateway.families.base import MultimodalPrompt, Prompt, TextPrompt, Wire
 
 NO_OVERRIDE = "it is served without the classification override, start it with `rerank engine`"
 
@@ -92,7 +92,7 @@ class WireFormat(NamedTuple):
 
 
 def _texts_body(prompts: Sequence[Prompt], activated: bool) -> dict[str, Any]:
-    pairs = cast("Sequence[Pair]", prompts)
+    pairs = cast("Sequence[Pair | TextPrompt]", prompts)
     queries = [pair.query for pair in pairs]
     return {
         # One query for many documents is sent once.

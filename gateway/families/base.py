@@ -22,8 +22,16 @@ class MultimodalPrompt(NamedTuple):
     tokens: int
 
 
+class TextPrompt(NamedTuple):
+    """A pair of texts, which the engine puts into its model's prompt. tokens: how many the engine will read."""
+
+    query: str
+    document: str
+    tokens: int
+
+
 # Token ids of a whole prompt, texts for a server that writes the prompt, or media and texts for one.
-Prompt = list[int] | Pair | MultimodalPrompt
+Prompt = list[int] | Pair | TextPrompt | MultimodalPrompt
 
 
 class Rendered(NamedTuple):
