@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +26,9 @@ POISON = "unreadable-for-the-engine"
 PROMPT = re.compile(r"<Query>: ?(.*)\n<Document>: ?(.*)<\|im_end\|>\n<\|im_start\|>assistant", re.DOTALL)
 COLORS = {b"\xff\0\0": "red", b"\0\0\xff": "blue", b"\0\x80\0": "green"}
 
+# Logits whose sigmoid is 1.0 and 0.0 in float64.
+CERTAIN = 800.0
+
 Scores = Sequence[float]
 
 
@@ -35,6 +39,7 @@ class StubEngine:
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
     tokenize_status, health_status: what those answer when not 200.
+    always_activates: it does not know `use_activation`, and gives probabilities where logits are asked for.
     instructions: of each call with pictures, which are seen as words: "64x32 red", "4 frames 64x64 green".
     max_pixels: what it scales a picture down to, as an engine with flags of its own does.
     """
@@ -51,6 +56,7 @@ class StubEngine:
         self.instead: Callable[[], Response | None] = lambda: None
         self.tokenize_status = 200
         self.health_status = 200
+        self.always_activates = False
         self.instructions: list[str] = []
         self.max_pixels = 1800 * 32 * 32
         self._at_once = 0
@@ -185,6 +191,8 @@ class StubEngine:
         if any(POISON in text for pair in pairs for text in pair):
             return failure(400, f"cannot read {pairs!r}")
         scores = self.distort([overlap(*pair) for pair in pairs])
+        if body["use_activation"] is False and not self.always_activates:
+            scores = [logit(score) for score in scores]
         usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths), "completion_tokens": 0}
         data = [{"index": index, **item(score)} for index, score in enumerate(scores)]
         return answer({"id": "1", "object": "list", "created": 1, "model": MODEL, "data": data, "usage": usage})
@@ -226,6 +234,13 @@ def overlap(query: str, document: str) -> float:
     """The share of the query's words that the document has: 0..1, the same at any place of any batch."""
     wanted = set(query.lower().split())
     return len(wanted & set(document.lower().split())) / max(1, len(wanted))
+
+
+def logit(score: object) -> object:
+    """The number whose sigmoid the score is. What is no probability stays as it is."""
+    if not isinstance(score, int | float) or not 0 <= score <= 1:
+        return score
+    return CERTAIN * (2 * score - 1) if score in (0, 1) else math.log(score / (1 - score))
 
 
 def answer(body: object, status: int = 200) -> Response:

@@ -81,7 +81,7 @@ class VllmEngine:
         """Scores of prompts of one type, in order, and what the engine counted. Raises PromptRefused."""
         wire = WIRES[self.family.wire[type(prompts[0])]]
         with decoding():
-            scores, usage = wire.read(await post(self.client, wire.path, wire.body(prompts)))
+            scores, usage = wire.read(await post(self.client, wire.path, wire.body(prompts, False)))
         scores.sort()
         if [index for index, _ in scores] != list(range(len(prompts))):
             raise EngineBadResponse(f"the engine was asked for {len(prompts)} scores and did not give each once")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from gateway.domain import Blob, Pair, Refused, ScoringOptions, text_of
-from gateway.families.base import Family, Probe, Rendered, Unit, Wire, clamped_probabilities
+from gateway.families.base import Family, Flags, Probe, Rendered, Unit, Wire, relevance
 from gateway.families.chunking import chunks, token_limit
 from gateway.families.tokenizer import digest_of, first_tokens, ids_of, tokenizers_of
 from gateway.media.vision import Prepared, VisionProfile
@@ -26,6 +26,7 @@ class RawText:
     unit = Unit.PAIR
     wire = WIRES
     probe: Probe | None = None
+    flags = Flags.NONE
     fingerprint = "raw"
 
     def canonical(self, options: ScoringOptions) -> ScoringOptions:
@@ -37,7 +38,7 @@ class RawText:
         return [Rendered((pair,)) for pair in pairs]
 
     def calibrate(self, raw: Sequence[float]) -> list[float]:
-        return clamped_probabilities(raw)
+        return relevance(raw)
 
 
 class CutText(RawText):

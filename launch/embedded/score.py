@@ -29,6 +29,11 @@ def score(query: Encoded, document: Encoded) -> float:
     return 1 / (1 + math.exp(-SLOPE * (cosine(query, document) - MIDDLE)))
 
 
+def logit(score: float) -> float:
+    """The number whose sigmoid is the score. No cosine gives a score of exactly 0 or 1."""
+    return math.log(score / (1 - score))
+
+
 def cosine(query: Encoded, document: Encoded) -> float:
     return float(query.vector @ document.vector)
 

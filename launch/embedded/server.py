@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from launch.embedded.encoder import Encoded, Encoder
-from launch.embedded.score import score
+from launch.embedded.score import logit, score
 from launch.embedded.weights import MAX_TOKENS
 
 NAME = "all-MiniLM-L6-v2"
@@ -43,6 +43,7 @@ class ScoreBody(msgspec.Struct):
     documents: Texts | None = None
     data_1: Texts | None = None
     data_2: Texts | None = None
+    use_activation: bool | None = None
 
 
 class RerankBody(msgspec.Struct):
@@ -137,7 +138,10 @@ class _Server:
         self._encoder, self._metrics, self._started = encoder, _Metrics(), int(time.time())
 
     async def score(self, request: Request) -> Response:
-        scores, tokens = await self._scored(request, pairs(await _body(request, ScoreBody)))
+        body = await _body(request, ScoreBody)
+        scores, tokens = await self._scored(request, pairs(body))
+        if body.use_activation is False:
+            scores = [logit(value) for value in scores]
         answer = {
             "id": _id(request),
             "object": "list",

@@ -1,6 +1,7 @@
 """A dialect, a family, a step and a cache are each one class and one row: here they stand in the test's own file."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult
@@ -16,7 +17,7 @@ from gateway.dialects.base import Reply, Schemas
 from gateway.domain import Blob, Pair, Ranking, Refused, RerankRequest, ScoringOptions
 from gateway.errors import BadRequest, Field, RerankError
 from gateway.families import FAMILIES
-from gateway.families.base import Probe, Rendered, Unit, Wire
+from gateway.families.base import Flags, Probe, Rendered, Unit, Wire
 from gateway.media.vision import Prepared, VisionProfile
 from gateway.scoring.scorer import Scorer
 from gateway.settings import ModelSettings, SettingsError
@@ -77,6 +78,7 @@ class Shouting:
     unit = Unit.PAIR
     wire: Mapping[type, Wire] = {Pair: Wire.TEXTS}
     probe: Probe | None = None
+    flags = Flags.NONE
 
     def __init__(self, model: ModelSettings) -> None:
         self.model = model
@@ -90,7 +92,7 @@ class Shouting:
         return [Rendered((Pair(str(pair.query).upper(), str(pair.document).upper()),)) for pair in pairs]
 
     def calibrate(self, raw: Sequence[float]) -> list[float]:
-        return [value / 2 for value in raw]
+        return [(value + 800) / 1600 for value in raw]
 
 
 class OnlyTheBest:
@@ -146,7 +148,7 @@ async def test_a_family_is_a_class_and_a_row(serve: Serve, engine: StubEngine, m
     client = await serve(model={"family": "shouting"})
     answer = await client.post("/v2/rerank", json=ASK)
     assert indices(answer) == [1, 2, 0]
-    assert scores(answer) == [0.5, pytest.approx(1 / 3), 0.0]
+    assert scores(answer) == [1.0, pytest.approx((800 + math.log(2)) / 1600), 0.0]
     assert engine.prompts[0] == (QUERY.upper(), DOCUMENTS[0].upper())
 
 

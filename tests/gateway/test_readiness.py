@@ -152,11 +152,6 @@ async def test_scores_that_move_by_a_rounding_are_fine(reranker: httpx.AsyncClie
     await checks(reranker, ready=True)
 
 
-async def test_a_logit_where_a_probability_belongs_is_told(reranker: httpx.AsyncClient, engine: StubEngine) -> None:
-    engine.distort = lambda scores: [7.3 * score for score in scores]
-    assert "outside 0..1" in (await failed(reranker))["scores"]
-
-
 async def test_an_engine_that_came_back_is_checked_again(reranker: httpx.AsyncClient, engine: StubEngine) -> None:
     await checks(reranker, ready=True)
     await engine.stop()

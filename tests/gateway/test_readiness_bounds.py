@@ -116,12 +116,12 @@ async def test_an_engine_must_read_all_that_it_is_sent(
 @pytest.mark.parametrize(
     ("related", "unrelated", "passed"),
     [
-        ([1.0], [0.0, 0.03], True),
+        ([1.0], [0.0, 0.0299], True),
         ([1.0], [0.0, 0.0301], False),
         ([1.0], [0.0, 0.0, 0.0, 0.0301], False),
         ([1.0, 1.0, 0.9699], [0.0], False),
         ([1.0, 0.98], [0.0, 0.02], True),
-        ([0.1], [0.0], True),
+        ([0.1001], [0.0], True),
         ([0.0999], [0.0], False),
         ([0.6], [0.51], False),
         ([0.11], [0.0, 0.02], True),
