@@ -111,15 +111,15 @@ class Catalogue(msgspec.Struct, frozen=True):
         try:
             checkpoint = fetch(hub, None)
         except NoFilesError as error:
-            raise LaunchError(f"{hub} is not in the catalogue{self.hint(hub)}; {error}") from error
+            raise LaunchError(f"{hub} is not in the catalogue, and {error}{self.hint(hub)}") from error
         return self._described(checkpoint, hub.rpartition("/")[2], hub, family, max_tokens)
 
     def completed(self, model: Model) -> Model:
         """The listed model with what its author's files tell, if its family is read from them. Raises LaunchError."""
         if not self.families[model.family].author_files:
             return model
-        checkpoint = fetch(model.hub, model.revision)
         with _about(model.name):
+            checkpoint = fetch(model.hub, model.revision)
             confirm(checkpoint, self.families, model.family)
         told = {**checkpoint.sizes(), "context": model.context, "revision": checkpoint.revision}
         return msgspec.structs.replace(model, **told, hf_overrides=author_overrides(checkpoint))

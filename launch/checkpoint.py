@@ -118,7 +118,7 @@ def fetch(hub: str, revision: str | None) -> Checkpoint:
             files = HfApi().model_info(hub, revision=folder.name, files_metadata=True).siblings or ()
             weights = _weights({file.rfilename: file.size or 0 for file in files})
     except GatedRepoError as error:
-        raise NoFilesError(f"{hub} is gated: accept its terms on its page and set HF_TOKEN") from error
+        raise NoFilesError("its files are gated: accept the terms on its page and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
         raise NoFilesError("the Hugging Face hub has no model of that name") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:

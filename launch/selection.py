@@ -29,10 +29,7 @@ def select(catalogue: Catalogue, name: str, wish: Wish) -> Model:
         return catalogue.folder(Path(name).absolute(), wish.family, wish.max_tokens)
     model = catalogue.get(name)
     if model is None and name.count("/") == 1:
-        try:
-            return catalogue.unlisted(name, wish.family, wish.max_tokens)
-        except LaunchError as error:
-            raise LaunchError(f"no model called {name!r} in the catalogue{catalogue.hint(name)}; {error}") from error
+        return catalogue.unlisted(name, wish.family, wish.max_tokens)
     model = catalogue.completed(model or catalogue.find(name))
     max_tokens = min(wish.max_tokens or model.max_tokens, model.context)
     return msgspec.structs.replace(model, max_tokens=max_tokens)
