@@ -13,8 +13,8 @@ from launch.errors import LaunchError
 # Sentence Transformers' module that reads a score off the logits of one or two tokens.
 LOGIT_SCORE = "LogitScore"
 _SMALL_FILES = (
-    *("config.json", "modules.json", "*/config.json", "tokenizer.json"),
-    *("chat_template.jinja", "config_sentence_transformers.json", "sentence_bert_config.json"),
+    *("config.json", "modules.json", "*/config.json", "tokenizer.json", "tokenizer_config.json"),
+    *("*.jinja", "config_sentence_transformers.json", "sentence_bert_config.json"),
 )
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -50,6 +50,12 @@ class Checkpoint(msgspec.Struct, frozen=True):
     def labels(self) -> int:
         """Scores that a sequence classifier gives for a text. transformers writes the number if it is not two."""
         return int(self.config.get("num_labels") or len(self.config.get("id2label") or ()) or 2)
+
+    @property
+    def has_template(self) -> bool:
+        """True for a chat template of its own file, or in the tokenizer's settings as was the custom before."""
+        settings = self.folder / "tokenizer_config.json"
+        return self.has("chat_template.jinja") or (settings.exists() and bool(_json(settings).get("chat_template")))
 
     def has(self, name: str) -> bool:
         return (self.folder / name).exists()

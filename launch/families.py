@@ -51,8 +51,8 @@ def family_of(checkpoint: Checkpoint, families: Mapping[str, Family]) -> str:
     if len(told) == 1:
         return told[0]
     if fitting:
-        choices = " or ".join(f"--family {known}" for known in fitting)
-        raise LaunchError(f"its class {name} does not tell its recipe, and no file of it does: say {choices}")
+        choices = " or ".join(fitting)
+        raise LaunchError(f"its class {name} does not tell its recipe, and no file of it does: say --family {choices}")
     reason = next((refusals[known] for known, family in families.items() if name in family.architectures), "")
     raise LaunchError(f"no family reads it: {reason or f'its class is {name}'} (families: {', '.join(families)})")
 
@@ -87,5 +87,6 @@ def _refusal_of_files(checkpoint: Checkpoint) -> str:
         return f"its class is {checkpoint.architecture}, and {LOGIT_SCORE} is read of classes that end in {_DECODER}"
     if more := [module for module in checkpoint.modules if module not in _RUN]:
         return f"its modules.json adds {', '.join(more)}"
-    missing = [name for name in ("chat_template.jinja", "tokenizer.json") if not checkpoint.has(name)]
-    return f"it has no {' and no '.join(missing)}" if missing else ""
+    if not checkpoint.has("tokenizer.json"):
+        return "it has no tokenizer.json"
+    return "" if checkpoint.has_template else "it has no chat template"

@@ -85,9 +85,9 @@ def test_a_published_recipe_tells_the_family_and_how_to_start_it(
         (
             "Qwen3ForSequenceClassification",
             ONE,
-            "does not tell its recipe, and no file of it does: say --family qwen3-reranker or --family zerank",
+            "does not tell its recipe, and no file of it does: say --family qwen3-reranker or zerank or ctxl-rerank-v2",
         ),
-        ("Qwen3ForCausalLM", {}, "say --family qwen3-reranker or --family zerank"),
+        ("Qwen3ForCausalLM", {}, "say --family qwen3-reranker or zerank or ctxl-rerank-v2"),
         ("Qwen2ForCausalLM", {}, "say --family mxbai-rerank-v2"),
         ("GemmaForCausalLM", {}, "say --family bge-reranker-gemma"),
         ("Qwen3VLForConditionalGeneration", {}, "say --family qwen3-vl-reranker"),
@@ -173,13 +173,24 @@ def test_a_family_that_the_files_contradict_is_refused(
     assert complaint in str(refused.value)
 
 
-@pytest.mark.parametrize("missing", ["chat_template.jinja", "tokenizer.json"])
-def test_a_recipe_that_lacks_a_file_is_refused(missing: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("missing", "complaint"), [("chat_template.jinja", "no chat template"), ("tokenizer.json", "no tokenizer.json")]
+)
+def test_a_recipe_that_lacks_a_file_is_refused(missing: str, complaint: str, tmp_path: Path) -> None:
     modules = [TRANSFORMER, LOGIT_SCORE]
     folder = checkpoint(tmp_path, "Qwen3ForCausalLM", modules=modules, logit_score={"true_token_id": 1})
     (folder / missing).unlink()
-    with pytest.raises(LaunchError, match=f"published is not its family: it has no {missing}"):
+    with pytest.raises(LaunchError, match=f"published is not its family: it has {complaint}"):
         MODELS.folder(folder, "published", None)
+
+
+def test_a_template_in_the_tokenizers_settings_is_one_too(tmp_path: Path) -> None:
+    modules = [TRANSFORMER, LOGIT_SCORE]
+    folder = checkpoint(tmp_path, "Qwen3ForCausalLM", modules=modules, logit_score={"true_token_id": 1})
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    assert MODELS.folder(folder, None, None).family == "published"
 
 
 def test_a_token_that_the_tokenizer_lacks_is_refused(tmp_path: Path) -> None:

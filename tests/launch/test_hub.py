@@ -127,7 +127,8 @@ def test_a_listed_model_of_that_family_is_completed_from_its_files(rerank: Run) 
         (
             ["someone/fine-tune"],
             "rerank: someone/fine-tune: its class Qwen3ForSequenceClassification does not tell its recipe, "
-            "and no file of it does: say --family qwen3-reranker or --family zerank\n",
+            "and no file of it does: say --family qwen3-reranker or zerank or "
+            "ctxl-rerank-v2\n",
         ),
         (
             ["Qwen/Qwen3-Reranker-40B"],
