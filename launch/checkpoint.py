@@ -115,7 +115,13 @@ def fetch(hub: str, revision: str | None) -> Checkpoint:
     """
     import httpx
     from huggingface_hub import HfApi, snapshot_download  # 0.3 s of import, needed only for a hub id
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
         folder = Path(snapshot_download(hub, revision=revision, allow_patterns=list(_SMALL_FILES)))
@@ -123,6 +129,8 @@ def fetch(hub: str, revision: str | None) -> Checkpoint:
         if not weights:
             files = HfApi().model_info(hub, revision=folder.name, files_metadata=True).siblings or ()
             weights = _weights({file.rfilename: file.size or 0 for file in files})
+    except HFValidationError as error:
+        raise NoFilesError("it is no id of the Hugging Face hub") from error
     except GatedRepoError as error:
         raise NoFilesError("its files are gated: accept the terms on its page and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:

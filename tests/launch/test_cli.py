@@ -144,6 +144,10 @@ def test_a_wrong_command_line_is_one_clear_line_and_status_2(
         (["engine", "qwen3-4b", "--dry-run", "--vllm-version", "0.9.1"], "Qwen3-Reranker-4B needs vLLM 0.9.2 or later"),
         (["engine", "qwen3-4b", "--vllm", "/no/vllm"], "/no/vllm is not a working vLLM"),
         (["engine", ".", "--dry-run"], "holds no readable config.json"),
+        (
+            ["engine", "./no-such", "--dry-run"],
+            "./no-such is not in the catalogue, and it is no id of the Hugging Face hub",
+        ),
         (["up", "minilm", "--config", "/no/file"], "/no/file: [Errno 2] No such file"),
     ],
 )
