@@ -1,14 +1,15 @@
 """The small files of a checkpoint tell its class, its sizes and its recipe. They lie in a folder or on the hub."""
 
-import json
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from launch.errors import LaunchError
+
+T = TypeVar("T")
 
 # Sentence Transformers' module that reads a score off the logits of one or two tokens.
 LOGIT_SCORE = "LogitScore"
@@ -17,8 +18,6 @@ _SMALL_FILES = (
     *("*.jinja", "config_sentence_transformers.json", "sentence_bert_config.json"),
 )
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-
-
 # Models whose positions start after the padding token's number, so that fewer tokens fit than there are positions.
 _SHIFTED = {"roberta", "xlm-roberta"}
 
@@ -27,54 +26,87 @@ class NoFilesError(LaunchError):
     """The hub has no such repository, or it cannot be asked for the files."""
 
 
+class Config(msgspec.Struct, frozen=True):
+    """The parts of config.json that the launcher reads."""
+
+    architectures: list[str] | None = None
+    model_type: str | None = None
+    num_labels: int | None = None
+    id2label: dict[str, Any] | None = None
+    num_hidden_layers: int = 0
+    num_attention_heads: int = 1
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    hidden_size: int = 0
+    max_position_embeddings: int | None = None
+    pad_token_id: int | None = None
+    tie_word_embeddings: bool | None = None
+    text_config: "Config | None" = None
+
+
+class LogitScore(msgspec.Struct, frozen=True):
+    """The tokens whose logits are the score: that of the right answer, less that of the wrong one if there is one."""
+
+    true_token_id: int
+    false_token_id: int | None = None
+
+
+class _Module(msgspec.Struct, frozen=True):
+    """An entry of modules.json, which Sentence Transformers writes."""
+
+    type: str = ""
+    path: str = ""
+
+
+class _TokenizerConfig(msgspec.Struct, frozen=True):
+    """The part of tokenizer_config.json that the launcher reads."""
+
+    chat_template: Any = None
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """The files of a checkpoint that were read.
 
-    config: config.json. modules: the last parts of the classes in modules.json, which Sentence Transformers writes.
-    logit_score: the settings of its module LogitScore. revision: the commit, if the files came from the hub.
+    modules: the last parts of the classes in modules.json. revision: the commit, if the files came from the hub.
     """
 
     folder: Path
-    config: Mapping[str, Any]
+    config: Config
     modules: tuple[str, ...] = ()
-    logit_score: Mapping[str, Any] | None = None
+    logit_score: LogitScore | None = None
+    has_template: bool = False
     weights_bytes: int = 0
     revision: str | None = None
 
     @property
     def architecture(self) -> str | None:
         """The class in config.json."""
-        return next(iter(self.config.get("architectures") or ()), None)
+        return next(iter(self.config.architectures or ()), None)
 
     @property
     def labels(self) -> int:
         """Scores that a sequence classifier gives for a text. transformers writes the number if it is not two."""
-        return int(self.config.get("num_labels") or len(self.config.get("id2label") or ()) or 2)
+        return self.config.num_labels or len(self.config.id2label or ()) or 2
 
     @property
-    def has_template(self) -> bool:
-        """True for a chat template of its own file, or in the tokenizer's settings as was the custom before."""
-        settings = self.folder / "tokenizer_config.json"
-        return self.has("chat_template.jinja") or (settings.exists() and bool(_json(settings).get("chat_template")))
-
-    def has(self, name: str) -> bool:
-        return (self.folder / name).exists()
+    def has_tokenizer(self) -> bool:
+        return (self.folder / "tokenizer.json").exists()
 
     def sizes(self) -> dict[str, Any]:
         """The fields of a model that config.json and the weights tell."""
-        text = self.config.get("text_config", self.config)
-        heads = int(text.get("num_attention_heads", 1))
-        sizes = {
+        text = self.config.text_config or self.config
+        sizes: dict[str, Any] = {
             "weights_gb": self.weights_bytes / 1e9,
-            "layers": text.get("num_hidden_layers", 0),
-            "kv_heads": text.get("num_key_value_heads", heads),
-            "head_dim": text.get("head_dim") or text.get("hidden_size", 0) // heads,
+            "layers": text.num_hidden_layers,
+            "kv_heads": text.num_key_value_heads or text.num_attention_heads,
+            "head_dim": text.head_dim or text.hidden_size // text.num_attention_heads,
         }
-        if "max_position_embeddings" in text:
-            shift = int(text.get("pad_token_id", 1)) + 1 if text.get("model_type") in _SHIFTED else 0
-            sizes["context"] = int(text["max_position_embeddings"]) - shift
-        if "text_config" in self.config:
-            sizes["tie_word_embeddings"] = bool(self.config.get("tie_word_embeddings", text.get("tie_word_embeddings")))
+        if text.max_position_embeddings is not None:
+            shift = (1 if text.pad_token_id is None else text.pad_token_id) + 1 if text.model_type in _SHIFTED else 0
+            sizes["context"] = text.max_position_embeddings - shift
+        if self.config.text_config:
+            outer = self.config.tie_word_embeddings
+            sizes["tie_word_embeddings"] = bool(text.tie_word_embeddings if outer is None else outer)
         return sizes
 
     def token(self, number: int) -> str:
@@ -92,16 +124,18 @@ def read_folder(folder: Path, weights_bytes: int = 0, revision: str | None = Non
 
     The weights are measured if `weights_bytes` is 0.
     """
-    modules = _json(folder / "modules.json") if (folder / "modules.json").exists() else []
-    classes = tuple(str(module.get("type", "")).rpartition(".")[2] for module in modules)
-    path = next(
-        (module.get("path", "") for module, kind in zip(modules, classes, strict=True) if kind == LOGIT_SCORE), None
-    )
+    config = _read(folder / "config.json", Config)
+    modules = _read_optional(folder / "modules.json", list[_Module], [])
+    kinds = [module.type.rpartition(".")[2] for module in modules]
+    settings = _read_optional(folder / "tokenizer_config.json", _TokenizerConfig, _TokenizerConfig())
+    score = folder / modules[kinds.index(LOGIT_SCORE)].path / "config.json" if LOGIT_SCORE in kinds else None
     return Checkpoint(
         folder,
-        _json(folder / "config.json"),
-        classes,
-        None if path is None else _json(folder / path / "config.json"),
+        config,
+        tuple(kinds),
+        _read(score, LogitScore) if score else None,
+        # A chat template is a file of its own, or was put among the tokenizer's settings, as was the custom before.
+        (folder / "chat_template.jinja").exists() or bool(settings.chat_template),
         weights_bytes or _weights({file.name: file.stat().st_size for file in folder.iterdir() if file.is_file()}),
         revision,
     )
@@ -141,11 +175,15 @@ def fetch(hub: str, revision: str | None) -> Checkpoint:
     return read_folder(folder, weights, folder.name)
 
 
-def _json(path: Path) -> Any:
+def _read(path: Path, kind: type[T]) -> T:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise LaunchError(f"{path.parent} holds no readable {path.name}: {error}") from error
+
+
+def _read_optional(path: Path, kind: type[T], otherwise: T) -> T:
+    return _read(path, kind) if path.exists() else otherwise
 
 
 def _weights(sizes: Mapping[str, int]) -> int:

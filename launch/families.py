@@ -66,14 +66,15 @@ def confirm(checkpoint: Checkpoint, families: Mapping[str, Family], name: str) -
 
 
 def author_overrides(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The hf_overrides with which vLLM makes the one logit that the author's LogitScore makes."""
-    settings = checkpoint.logit_score or {}
-    wrong, right = settings.get("false_token_id"), settings["true_token_id"]
-    ids = [right] if wrong is None else [wrong, right]
+    """The hf_overrides with which vLLM makes the one logit that the author's LogitScore makes. Raises LaunchError."""
+    score, name = checkpoint.logit_score, checkpoint.architecture
+    if score is None or name is None:
+        raise LaunchError(f"{checkpoint.folder} holds no published recipe")
+    ids = [number for number in (score.false_token_id, score.true_token_id) if number is not None]
     return {
-        "architectures": [f"{(checkpoint.architecture or '').removesuffix(_DECODER)}{_CLASSIFIER}"],
+        "architectures": [name.removesuffix(_DECODER) + _CLASSIFIER],
         "classifier_from_token": [checkpoint.token(number) for number in ids],
-        "method": "no_post_processing" if wrong is None else "from_2_way_softmax",
+        "method": "no_post_processing" if len(ids) == 1 else "from_2_way_softmax",
     }
 
 
@@ -81,12 +82,10 @@ def _refusal_of_files(checkpoint: Checkpoint) -> str:
     """The reason why the author's files are no recipe that can be read, or nothing."""
     if checkpoint.logit_score is None:
         return f"its modules.json has no {LOGIT_SCORE}"
-    if checkpoint.logit_score.get("true_token_id") is None:
-        return f"its {LOGIT_SCORE} names no true_token_id"
     if not (checkpoint.architecture or "").endswith(_DECODER):
         return f"its class is {checkpoint.architecture}, and {LOGIT_SCORE} is read of classes that end in {_DECODER}"
     if more := [module for module in checkpoint.modules if module not in _RUN]:
         return f"its modules.json adds {', '.join(more)}"
-    if not checkpoint.has("tokenizer.json"):
+    if not checkpoint.has_tokenizer:
         return "it has no tokenizer.json"
     return "" if checkpoint.has_template else "it has no chat template"

@@ -145,12 +145,6 @@ def test_the_family_that_the_user_names_decides(
         ("BertForSequenceClassification", "cross-encoder", {"num_labels": 3}, "it gives 3 labels"),
         ("Qwen3ForCausalLM", "published", {}, "its modules.json has no LogitScore"),
         (
-            "Qwen3ForCausalLM",
-            "published",
-            {"modules": [TRANSFORMER, LOGIT_SCORE], "logit_score": {}},
-            "its LogitScore names no true_token_id",
-        ),
-        (
             "Qwen3VLForConditionalGeneration",
             "published",
             {"modules": [TRANSFORMER, LOGIT_SCORE], "logit_score": {"true_token_id": 1}},
@@ -211,3 +205,22 @@ def test_positions_before_the_first_token_are_no_context(tmp_path: Path) -> None
     assert (
         MODELS.folder(checkpoint(tmp_path, "XLMRobertaForSequenceClassification", **config), None, None).context == 512
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"architectures": [], "num_hidden_layers": "two"}'),
+        ("config.json", "\xff"),
+        ("modules.json", "{}"),
+        ("1_LogitScore/config.json", "{}"),
+    ],
+)
+def test_a_file_that_is_no_such_file_is_one_clear_line(name: str, content: str, tmp_path: Path) -> None:
+    modules = [TRANSFORMER, LOGIT_SCORE]
+    folder = checkpoint(tmp_path, "Qwen3ForCausalLM", modules=modules, logit_score={"true_token_id": 1})
+    (folder / name).write_text(content, encoding="latin-1")
+    with pytest.raises(LaunchError, match=f"holds no readable {Path(name).name}: ") as refused:
+        MODELS.folder(folder, None, None)
+    assert "\n" not in str(refused.value)
