@@ -30,7 +30,8 @@ ROW = {name: place for place, names in enumerate(ORDER) for name in names}
 LIBRARIES = {
     "msgspec": {
         *("domain", "settings", "dialects.cohere", "families.qwen3_vl", "scoring.scorer"),
-        *("engines.probes", "engines.wires", "engines.readiness", "engines.status", "steps.relevant_spans"),
+        *("engines.examination", "engines.identity", "engines.probes", "engines.wires", "engines.status"),
+        "steps.relevant_spans",
         *("media.resolve", "http.base", "http.openapi", "http.rerank_api", "http.service_api", "http.media_api"),
     },
     "yaml": {"settings", "dialects.content"},
@@ -38,9 +39,9 @@ LIBRARIES = {
         *("app", "__main__"),
         *("http.app", "http.base", "http.rerank_api", "http.service_api", "http.media_api"),
     },
-    "httpx": {"app", "engines.client", "engines.wires", "engines.status"},
-    "httpx_aiohttp": {"app"},
-    "aiohttp": {"engines.client", "media.loader"},
+    "httpx": {"engines.client", "engines.transport", "engines.wires", "engines.status"},
+    "httpx_aiohttp": {"engines.transport"},
+    "aiohttp": {"engines.client", "engines.transport", "media.loader"},
     "yarl": {"media.loader"},
     "PIL": {"media.images", "media.videos"},
     "pi_heif": {"media.images"},
