@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tokenizers import Tokenizer
 
+from gateway.engines.examination import MARKER, PAIRS, PICTURE_QUERY
+from gateway.families import FAMILIES
 from tests.gateway.official import PREFIX, QWEN3_VL
 from tests.gateway.serving import LocalServer, until
 
@@ -36,6 +39,8 @@ class StubEngine:
     """Answers as vLLM does, so: one prompt it cannot read fails the whole call with 400, without saying which.
 
     calls: what each scoring call held, pairs of texts or token ids; most_at_once: how many of them overlapped.
+    examinations: the same of calls that only examine it. They are answered honestly, unless `bluffs` is False.
+    names: of the model; where there are none, its name and the markers of `rerank engine` for any family.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
     reads_apart: it embeds each text of a pair alone.
@@ -52,7 +57,10 @@ class StubEngine:
         self.prompt = PROMPT
         self.version: str | None = "0.32.0"
         self.max_tokens = 1_000_000
+        self.names: list[str] = []
         self.calls: list[list[Any]] = []
+        self.examinations: list[list[Any]] = []
+        self.bluffs = True
         self.most_at_once = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -73,10 +81,10 @@ class StubEngine:
                     Route("/health", self._health),
                     Route("/version", self._version),
                     Route("/v1/models", self._models),
+                    Route("/metrics", self._metrics),
                 ]
             )
         )
-        self.start = self._server.start
         self.stop = self._server.stop
 
     @property
@@ -111,7 +119,6 @@ class StubEngine:
         """Scores like vLLM with our template: each side is text or content parts, the media first."""
         documents = body["documents"]
         queries = body["queries"] if isinstance(body["queries"], list) else [body["queries"]] * len(documents)
-        self.instructions.append(body["instruction"])
         try:
             seen = [(self._see(query), self._see(document)) for query, document in zip(queries, documents, strict=True)]
         except (OSError, ValueError, KeyError) as error:
@@ -186,7 +193,12 @@ class StubEngine:
         lengths: Sequence[int],
         item: Callable[[object], dict[str, object]],
     ) -> Response:
+        if self.bluffs and all(map(examines, pairs)):
+            self.examinations.append(asked)
+            return self._reply([logit(overlap(*pair)) for pair in pairs], lengths, item)
         self.calls.append(asked)
+        if "instruction" in body:
+            self.instructions.append(body["instruction"])
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
@@ -204,6 +216,12 @@ class StubEngine:
         scores = self.distort([overlap(*pair) for pair in pairs])
         if body["use_activation"] is False and not self.always_activates:
             scores = [logit(score) for score in scores]
+        return self._reply(scores, lengths, item)
+
+    @staticmethod
+    def _reply(
+        scores: Sequence[object], lengths: Sequence[int], item: Callable[[object], dict[str, object]]
+    ) -> Response:
         usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths), "completion_tokens": 0}
         data = [{"index": index, **item(score)} for index, score in enumerate(scores)]
         return answer({"id": "1", "object": "list", "created": 1, "model": MODEL, "data": data, "usage": usage})
@@ -230,7 +248,17 @@ class StubEngine:
         return answer({"version": self.version}) if self.version else failure(404, "Not Found")
 
     async def _models(self, _: Request) -> Response:
-        return answer({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        names = self.names or [MODEL, *(f"{MARKER}{family}:0" for family in FAMILIES)]
+        models = [{"id": name, "object": "model", "root": "/models/stub"} for name in names]
+        return answer({"object": "list", "data": models})
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(f"process_start_time_seconds {self._started}\n")
+
+    async def start(self) -> None:
+        """Each start is that of another process."""
+        self._started = time.time()
+        await self._server.start()
 
 
 def color(image: Image.Image) -> str:
@@ -245,6 +273,14 @@ def overlap(query: str, document: str) -> float:
     """The share of the query's words that the document has: 0..1, the same at any place of any batch."""
     wanted = set(query.lower().split())
     return len(wanted & set(document.lower().split())) / max(1, len(wanted))
+
+
+def examines(pair: tuple[str, str]) -> bool:
+    """True for the pairs of an examination, which a model with little room reads in part."""
+    query, document = pair
+    return query == PICTURE_QUERY or any(
+        query and str(known.query).startswith(query) and str(known.document).startswith(document) for known in PAIRS
+    )
 
 
 def logit(score: object) -> object:

@@ -65,6 +65,19 @@ class VersionReply(msgspec.Struct):
     version: str
 
 
+class ServedModel(msgspec.Struct, frozen=True):
+    """An entry of /v1/models: a name of the model, and the folder or repository that its weights came from."""
+
+    id: str
+    root: str | None = None
+
+
+class ModelsReply(msgspec.Struct):
+    """The answer of /v1/models: an entry per name of the one model."""
+
+    data: tuple[ServedModel, ...] = ()
+
+
 class WireFormat(NamedTuple):
     """The JSON of one wire: its path, body and reply, and the first vLLM that understands it.
 

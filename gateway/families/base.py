@@ -70,7 +70,7 @@ class Wire(Enum):
 class Flags(Enum):
     """The trust that a family's engine deserves when nothing tells with which flags it was started.
 
-    NONE: no flag changes its logits. SEEN: a wrong flag shows in the scores of known weights. UNSEEN: it may never show.
+    NONE: no flag changes its logits. SEEN: a wrong flag shows in the scores of known weights. UNSEEN: it never shows.
     """
 
     NONE = auto()

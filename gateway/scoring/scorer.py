@@ -10,8 +10,8 @@ import msgspec
 
 from gateway.caches import Cache
 from gateway.domain import Content, Outcome, Pair, RerankRequest, Score, ScoringOptions
-from gateway.engines import Engine
-from gateway.errors import Overloaded
+from gateway.engines import Engine, Examiner
+from gateway.errors import EngineUnavailable, Overloaded
 from gateway.scoring.cache_keys import pair_keys
 from gateway.scoring.fair_queue import FairQueue
 
@@ -30,18 +30,23 @@ _decode = msgspec.msgpack.Decoder(Score).decode
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Outcomes in the order of the documents, cache hits, the tokens of those hits, and seconds by stage."""
+    """Outcomes in the order of the documents, cache hits, the tokens of those hits, and seconds by stage.
+
+    doubt: in words, why the scores may be wrong; empty where nothing is wrong.
+    """
 
     outcomes: Sequence[Outcome]
     cached: int
     cached_tokens: int
     seconds: dict[str, float]
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """The way a request's pairs are scored: how they are read, who goes first, and where scores are kept."""
+    """The way a request's pairs are scored: engine, reading, priority, and the cache that keeps them."""
 
+    identity: str
     options: ScoringOptions
     priority: int
     cache: Cache | None
@@ -58,10 +63,11 @@ class _InFlightBatch:
 
 
 class Scorer:
-    """The way to one engine."""
+    """The way to one engine, whose scores are right as far as `examiner` knows."""
 
-    def __init__(self, engine: Engine, cache: Cache | None, *, max_pairs_waiting: int) -> None:
+    def __init__(self, engine: Engine, examiner: Examiner, cache: Cache | None, *, max_pairs_waiting: int) -> None:
         self._engine = engine
+        self._examiner = examiner
         self._cache = cache
         self._max_pairs_waiting = max_pairs_waiting
         self._pairs_waiting = 0
@@ -78,10 +84,11 @@ class Scorer:
         Raises Overloaded at once rather than queue without bound, and what the engine raises.
         """
         started_s = time.perf_counter()
-        cache = None if request.no_store else self._cache
         options = self._engine.canonical(options or request.options)
+        identity, doubt = await self._examiner.known()
+        cache = None if request.no_store or doubt else self._cache
         query = request.query
-        keys = pair_keys(self._engine.identity, options, query, documents)
+        keys = pair_keys(identity, options, query, documents)
         known = {} if cache is None else _decoded(keys, await cache.get_many(keys))
         looked_s = time.perf_counter()
         seconds = {"cache": looked_s - started_s}
@@ -89,11 +96,11 @@ class Scorer:
         outcomes: Sequence[Outcome] = cached
         if len(cached) < len(keys):
             missing = {key: Pair(query, text) for key, text in zip(keys, documents, strict=True) if key not in known}
-            scored = await self._join_and_wait(missing, _Terms(options, request.priority, cache))
+            scored = await self._join_and_wait(missing, _Terms(identity, options, request.priority, cache))
             by_key = known | scored
             outcomes = [by_key[key] for key in keys]
             seconds["engine"] = time.perf_counter() - looked_s
-        return Scored(outcomes, len(cached), sum(score.tokens for score in cached), seconds)
+        return Scored(outcomes, len(cached), sum(score.tokens for score in cached), seconds, doubt)
 
     async def _join_and_wait(self, missing: dict[bytes, Pair], terms: _Terms) -> dict[bytes, Outcome]:
         """Outcomes of what the cache did not know, from batches under way and new ones."""
@@ -137,7 +144,9 @@ class Scorer:
             await self._queue.acquire(terms.priority, round_)
             started_s = time.monotonic()
             try:
+                await self._expect(terms.identity)
                 outcomes = await self._engine.score(list(batch.pairs.values()), terms.options)
+                await self._expect(terms.identity)
             finally:
                 self._queue.release()
         except asyncio.CancelledError:
@@ -155,6 +164,11 @@ class Scorer:
                 await terms.cache.set_many(_encoded(by_key))
         finally:
             self._end(batch)
+
+    async def _expect(self, identity: str) -> None:
+        """Raises EngineUnavailable when another engine answers than the one whose name is on the keys."""
+        if (await self._examiner.answering()).identity != identity:
+            raise EngineUnavailable("the engine was exchanged for another, please try again")
 
     def _leave(self, batch: _InFlightBatch) -> None:
         batch.waiting -= 1
