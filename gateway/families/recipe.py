@@ -284,8 +284,11 @@ class RecipeFamily:
 
 
 def _prompt(frame: Frame, ids: list[int], limit: int) -> list[int]:
-    """The whole prompt, its document cut so that the run has at most `limit` tokens."""
-    if len(ids) > limit:
+    """The whole prompt, its document cut so that the run has at most `limit` tokens.
+
+    A run of just as many has its end written anew too, as Sentence Transformers 6.2 does.
+    """
+    if len(ids) >= limit:
         ids = ids[: limit - len(frame.end)] + frame.end
     return frame.head + ids + frame.tail
 

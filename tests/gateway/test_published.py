@@ -37,9 +37,9 @@ class Case(NamedTuple):
     tokenizer: Any = QWEN
 
     def official(self, query: str, document: str, instruction: str = "", max_tokens: int = 100_000) -> list[int]:
-        """The pieces filled, then what Sentence Transformers does to a prompt that is too long."""
+        """The pieces filled, then what Sentence Transformers does to a prompt of its limit and more."""
         ids = self._filled(query, document, instruction)
-        if len(ids) <= max_tokens:
+        if len(ids) < max_tokens:
             return ids
         first, second = (self._filled(filler, filler, instruction)[::-1] for filler in ("0", "1 2 3 4"))
         count = next(place for place, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
@@ -84,17 +84,22 @@ CASES = {
         ["<bos>", "A: {q}\nB: {d}", "<eos>"],
         trims=True,
         tokenizer=GEMMA,
-        more={"tokenizer_config.json": {"bos_token": {"content": "<bos>"}, "model_max_length": 1e30}},
+        more={
+            "tokenizer_config.json": {"bos_token": {"content": "<bos>"}, "model_max_length": 1000000000019884624838656}
+        },
     ),
 }
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+ST = "sentence_transformers"
 MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
-    {"idx": 1, "path": "1_LogitScore", "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"},
+    {"idx": 0, "name": "0", "path": "", "type": f"{ST}.base.modules.transformer.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_LogitScore", "type": f"{ST}.cross_encoder.modules.logit_score.LogitScore"},
 ]
+FORWARD = {"method": "forward", "method_output_name": "logits"}
 PROCESSING = {
     "transformer_task": "text-generation",
-    "modality_config": {"message": {"method": "forward", "method_output_name": "logits", "format": "auto"}},
+    "modality_config": {"text": FORWARD, "message": {**FORWARD, "format": "auto"}},
+    "module_output_name": "causal_logits",
     "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
 }
 
