@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from gateway.families.base import Family, Unit
 from gateway.families.cross_encoder import NeedsPromptError, bi_encoder, cross_encoder
-from gateway.families.published import published
 from gateway.families.qwen3 import Qwen3
 from gateway.families.qwen3_vl import Qwen3Vl
 from gateway.families.recipes import (
@@ -18,6 +17,13 @@ from gateway.families.recipes import (
 from gateway.settings import ModelSettings, SettingsError
 
 __all__ = ["FAMILIES", "Family", "family_of"]
+
+
+def published(model: ModelSettings) -> Family:
+    from gateway.families.published import published  # 0.1 s of import, needed by one family
+
+    return published(model)
+
 
 FAMILIES: dict[str, Callable[[ModelSettings], Family]] = {
     "cross-encoder": cross_encoder,
