@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from gateway.families.base import Family, Unit
 from gateway.families.cross_encoder import NeedsPromptError, bi_encoder, cross_encoder
+from gateway.families.jina_v3 import JinaV3
 from gateway.families.qwen3 import Qwen3
 from gateway.families.qwen3_vl import Qwen3Vl
 from gateway.families.recipes import (
@@ -36,6 +37,7 @@ FAMILIES: dict[str, Callable[[ModelSettings], Family]] = {
     "nemotron-rerank": nemotron_rerank,
     "ctxl-rerank-v2": ctxl_rerank_v2,
     "jina-reranker-m0": jina_reranker_m0,
+    "jina-reranker-v3": JinaV3,
     "published": published,
 }
 
