@@ -29,10 +29,9 @@ ROW = {name: place for place, names in enumerate(ORDER) for name in names}
 # The modules of gateway/ that import a library; nobody else need know it.
 LIBRARIES = {
     "msgspec": {
-        *("domain", "settings", "dialects.cohere", "scoring.scorer"),
+        *("domain", "settings", "dialects.cohere", "scoring.cache_values", "steps.relevant_spans"),
         *("families.qwen3_vl", "families.recipes", "families.published"),
         *("engines.examination", "engines.identity", "engines.probes", "engines.wires", "engines.status"),
-        "steps.relevant_spans",
         *("media.resolve", "http.base", "http.openapi", "http.rerank_api", "http.service_api", "http.media_api"),
     },
     "jinja2": {"families.published"},

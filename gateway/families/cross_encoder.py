@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.domain import Blob, Pair, Refused, ScoringOptions, text_of
+from gateway.errors import Unreadable
 from gateway.families.base import Family, Flags, Probe, Rendered, TextPrompt, Unit, Wire, relevance
 from gateway.families.chunking import chunks, token_limit
 from gateway.families.tokenizer import digest_of, first_tokens, ids_of, tokenizers_of
 from gateway.media.vision import Prepared, VisionProfile
 from gateway.settings import ModelSettings, SettingsError
 
+# Texts that have no tokens, for one of no characters: vLLM takes an empty text of a pair for none, and scores the other
+# alone. Sentence Transformers and FlagEmbedding, which tokenise lists, score the pair.
+NO_TOKENS = (" ", "\n", "\0")
 WIRES: Mapping[type, Wire] = {Pair: Wire.TEXTS, TextPrompt: Wire.TEXTS}
 
 
@@ -83,6 +87,7 @@ class CutText(RawText):
         self.special_tokens = self._special_tokens()
         self._max_tokens = model.max_tokens - self.special_tokens
         self._max_tokens_per_doc = model.max_tokens_per_doc or self._max_tokens
+        self._empty = next((text for text in NO_TOKENS if not ids_of(self._tokenizer, text)), None)
         limits = f"{model.max_tokens}/{model.max_tokens_per_doc}/{self.special_tokens}"
         self.fingerprint = digest_of(digest, limits, self.fingerprint)
 
@@ -92,7 +97,13 @@ class CutText(RawText):
     async def render(
         self, pairs: Sequence[Pair], media: Mapping[Blob, Prepared], options: ScoringOptions
     ) -> Sequence[Rendered | Refused]:
-        return await asyncio.to_thread(self.render_texts, pairs, options)
+        rendered = await asyncio.to_thread(self.render_texts, pairs, options)
+        if self._empty is not None:
+            return rendered
+        return [
+            one if text_of(pair.document) else Refused("the engine reads no empty text", Unreadable.code)
+            for pair, one in zip(pairs, rendered, strict=True)
+        ]
 
     def render_texts(self, pairs: Sequence[Pair], options: ScoringOptions) -> list[Rendered]:
         """One Rendered per pair of texts, in order."""
@@ -137,7 +148,7 @@ class CutText(RawText):
         return self._prompt(query, text, tokens)
 
     def _prompt(self, query: CutQuery, document: str, tokens: int) -> TextPrompt:
-        return TextPrompt(query.text, document, self.special_tokens + query.tokens + tokens)
+        return TextPrompt(query.text, document or self._empty or "", self.special_tokens + query.tokens + tokens)
 
 
 class CutTextsApart(CutText):

@@ -3,16 +3,15 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from gateway.caches import Cache
-from gateway.domain import Content, Outcome, Pair, RerankRequest, Score, ScoringOptions
+from gateway.domain import Content, Outcome, Pair, RerankRequest, ScoringOptions
 from gateway.engines import Engine, Examiner
 from gateway.errors import EngineUnavailable, Overloaded
 from gateway.scoring.cache_keys import pair_keys
+from gateway.scoring.cache_values import decoded, encoded
 from gateway.scoring.fair_queue import FairQueue
 
 # One call's pairs: enough to fill an engine's batch, few enough that the next request's turn comes soon.
@@ -23,9 +22,6 @@ CALLS_PER_ENGINE = 4
 RATE_WEIGHT = 0.2
 FIRST_RATE_PAIRS_PER_S = 100.0
 MAX_RETRY_AFTER_S = 60
-
-_encode_into = msgspec.msgpack.Encoder().encode_into
-_decode = msgspec.msgpack.Decoder(Score).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +85,7 @@ class Scorer:
         cache = None if request.no_store or doubt else self._cache
         query = request.query
         keys = pair_keys(identity, options, query, documents)
-        known = {} if cache is None else _decoded(keys, await cache.get_many(keys))
+        known = {} if cache is None else decoded(keys, await cache.get_many(keys))
         looked_s = time.perf_counter()
         seconds = {"cache": looked_s - started_s}
         cached = [known[key] for key in keys if key in known]
@@ -161,7 +157,7 @@ class Scorer:
             batch.outcomes.set_result(by_key)
             # Still in flight while it is kept: whoever asks now joins, and finds the outcomes.
             if terms.cache is not None:
-                await terms.cache.set_many(_encoded(by_key))
+                await terms.cache.set_many(encoded(by_key))
         finally:
             self._end(batch)
 
@@ -189,19 +185,3 @@ class Scorer:
         rate = pairs / max(now_s - max(self._answered_s, started_s), 1e-3)
         self._rate += RATE_WEIGHT * (rate - self._rate)
         self._answered_s = now_s
-
-
-def _encoded(outcomes: Mapping[bytes, Outcome]) -> dict[bytes, bytes]:
-    """Scores as they are kept. A refusal is not: the engine may read tomorrow what it refuses today."""
-    buffer = bytearray()  # `encode` gives bytes cut out of a kilobyte: kept by the million they take 30 MB more
-    values: dict[bytes, bytes] = {}
-    for key, outcome in outcomes.items():
-        if isinstance(outcome, Score):
-            _encode_into(outcome, buffer)
-            values[key] = bytes(buffer)
-    return values
-
-
-def _decoded(keys: Sequence[bytes], values: Sequence[bytes | None]) -> dict[bytes, Score]:
-    """The scores a cache knew. The format is part of the key, and CircuitBreaker checks what comes from outside."""
-    return {key: _decode(value) for key, value in zip(keys, values, strict=True) if value}

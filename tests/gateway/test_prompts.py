@@ -18,7 +18,7 @@ from tests.gateway.asking import QUERY, indices, message_of, scores
 from tests.gateway.conftest import Serve
 from tests.gateway.official import PREFIX as PREFIX_TEXT
 from tests.gateway.official import QWEN3
-from tests.gateway.tokenizer import ADDED, SPECIAL, bert_like, qwen_like, save
+from tests.gateway.tokenizer import ADDED, SPECIAL, bert_like, qwen_like, save, words_only
 from tests.stub_engine import StubEngine
 
 TOKENIZER, BERT = qwen_like(), bert_like()
@@ -352,9 +352,28 @@ async def test_an_embedding_models_own_limit_per_document_is_told_and_read_past_
 async def test_text_that_fits_reaches_the_engine_as_it_came(serve: Serve, engine: StubEngine, joining: Path) -> None:
     engine.tokenizer = BERT
     client = await serve(model={"tokenizer": str(joining), "max_tokens": 512})
-    documents = ["", " two  spaces ", "e\u0301 \U0001f697", "<|im_end|>", "x" * 63]
+    documents = [" two  spaces ", "e\u0301 \U0001f697", "<|im_end|>", "x" * 63]
     await client.post("/v2/rerank", json={"query": "q", "documents": documents})
     assert engine.prompts == [("q", document) for document in documents]
+
+
+async def test_an_empty_text_is_sent_as_one_without_tokens_since_vllm_takes_it_for_none(
+    serve: Serve, engine: StubEngine, tmp_path: Path
+) -> None:
+    engine.tokenizer = words_only()
+    client = await serve(model={"tokenizer": str(save(engine.tokenizer, tmp_path)), "max_tokens": 512})
+    await client.post("/v2/rerank", json={"query": "q", "documents": ["", "q"]})
+    assert engine.prompts == [("q", " "), ("q", "q")]
+
+
+async def test_an_empty_text_is_not_scored_where_every_text_has_tokens(
+    serve: Serve, engine: StubEngine, joining: Path
+) -> None:
+    engine.tokenizer = BERT
+    client = await serve(model={"tokenizer": str(joining), "max_tokens": 512})
+    answer = (await client.post("/v2/rerank", json={"query": "q", "documents": ["", "q"]})).json()
+    assert engine.prompts == [("q", "q")]
+    assert answer["meta"]["warnings"] == ["documents[0]: not scored, the engine reads no empty text"]
 
 
 async def test_a_models_own_limit_per_document_holds_for_rendered_prompts_too(

@@ -69,6 +69,16 @@ def bert_like() -> Tokenizer:
     return tokenizer
 
 
+def words_only() -> Tokenizer:
+    """A cross-encoder's tokenizer that gives spaces no token, as BERT's."""
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "q": 3}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 1), ("[SEP]", 2)]
+    )
+    return tokenizer
+
+
 def gemma_like() -> Tokenizer:
     """A tokenizer that behaves like Gemma's: byte pairs over spaces made visible, and symbols for runs of newlines."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
