@@ -25,13 +25,15 @@ PREFIX = (
     "<|im_end|>\n<|im_start|>user\n"
 )
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+# Where the vectors of a document and of the query are read.
+DOCUMENT_MARK, QUERY_MARK = "<|embed_token|>", "<|rerank_token|>"
 WIRES: Mapping[type, Wire] = {ListPrompt: Wire.LIST}
 # Cosines in half precision overshoot 1 a little.
 COSINE_BOUND = 1.01
 
 
 class JinaV3:
-    """One list prompt. Control tokens in a caller's text are broken, because the engine's tokenizer obeys them."""
+    """One list prompt. Control tokens in a caller's text are broken: the engine's tokenizer would obey them."""
 
     takes_instruction = True
     multimodal: VisionProfile | None = None
@@ -66,7 +68,7 @@ class JinaV3:
                 field=Field("documents"),
             )
         instruction = self.canonical(options).instruction
-        instruction = instruction and without_control(self._control, instruction)
+        instruction = instruction and self._plain(instruction)
         query, query_cut = self._cut(text_of(pairs[0].query), MAX_QUERY_TOKENS)
         per_doc = min(self._max_tokens_per_doc, options.max_tokens_per_doc or MAX_DOCUMENT_TOKENS)
         cut = [self._cut(text_of(pair.document), per_doc) for pair in pairs]
@@ -87,19 +89,24 @@ class JinaV3:
 
     def _cut(self, text: str, limit: int) -> tuple[str, int]:
         """The text of its first tokens, as the author's code decodes them, and the tokens left out."""
-        text = without_control(self._control, text)
         ids = ids_of(self._tokenizer, text)
-        if len(ids) <= limit:
-            return text, 0
-        return self._tokenizer.decode(ids[:limit], skip_special_tokens=False), len(ids) - limit
+        if len(ids) > limit:
+            text = self._tokenizer.decode(ids[:limit], skip_special_tokens=False)
+        return self._plain(text), max(0, len(ids) - limit)
+
+    def _plain(self, text: str) -> str:
+        """The text without the two marks, which the author's code takes out, and with other control tokens broken."""
+        for mark in (DOCUMENT_MARK, QUERY_MARK):
+            text = text.replace(mark, "")
+        return without_control(self._control, text)
 
 
 def prompt(query: str, documents: Sequence[str], instruction: str | None) -> str:
     """The text that the engine writes."""
     told = f"<instruct>\n{instruction}\n</instruct>\n" if instruction else ""
-    passages = "\n".join(f'<passage id="{n}">\n{text}<|embed_token|>\n</passage>' for n, text in enumerate(documents))
+    passages = "\n".join(f'<passage id="{n}">\n{text}{DOCUMENT_MARK}\n</passage>' for n, text in enumerate(documents))
     return (
         f"{PREFIX}I will provide you with {len(documents)} passages, each indicated by a numerical identifier. Rank "
-        f"the passages based on their relevance to query: {query}\n{told}{passages}\n<query>\n{query}<|rerank_token|>\n"
+        f"the passages based on their relevance to query: {query}\n{told}{passages}\n<query>\n{query}{QUERY_MARK}\n"
         f"</query>{SUFFIX}"
     )
