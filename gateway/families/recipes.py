@@ -71,8 +71,7 @@ BGE_GEMMA = Recipe(
 NEMOTRON = Recipe((START, text("question:{query} \n \n passage:{document}")), flags=Flags.NONE)
 
 # https://huggingface.co/jinaai/jina-reranker-m0 and vLLM's jina_vl.py, which adds the score token 100 to its /score
-# prompts, and subtracts the recipe's 2.65 from every logit, a raw one included. A document has what 512 tokens leave.
-_M0_QUERY_TOKENS = 512
+# prompts, and subtracts the recipe's 2.65 from every logit, a raw one included.
 JINA_M0 = Recipe((text("**Document**:\n{document}\n**Query**:\n{query}"), Ids((100,))), flags=Flags.NONE)
 
 # https://huggingface.co/ContextualAI/ctxl-rerank-v2-instruct-multilingual-1b: the logit of token id 0.
@@ -99,9 +98,7 @@ def bge_reranker_gemma(model: ModelSettings) -> RecipeFamily:
 
 
 def jina_reranker_m0(model: ModelSettings) -> RecipeFamily:
-    room = max(model.max_tokens - _M0_QUERY_TOKENS, _M0_QUERY_TOKENS)
-    per_doc = min(model.max_tokens_per_doc or room, room)
-    return RecipeFamily(msgspec.structs.replace(model, max_tokens_per_doc=per_doc), JINA_M0)
+    return RecipeFamily(model, JINA_M0)
 
 
 def ctxl_rerank_v2(model: ModelSettings) -> RecipeFamily:

@@ -223,14 +223,6 @@ def test_max_tokens_per_doc_counts_the_documents_tokens(folder: Path, case: Case
     assert set_by_operator == short
 
 
-def test_a_document_for_jina_m0_leaves_512_tokens_as_its_author_does(folder: Path) -> None:
-    case = next(case for case in CASES if case.family == "jina-reranker-m0")
-    document = "the river " * 900
-    kept = without_control(QWEN).encode(f"**Document**:\n{document}").ids[: len(case.read("**Document**:\n")) + 700]
-    (ids,) = prompts(case.build(folder, max_tokens=1212), "q", document)
-    assert ids == kept + case.read("\n**Query**:\nq") + [100]
-
-
 @each
 def test_the_probe_has_the_same_ids_as_one_text(folder: Path, case: Case) -> None:
     probe = case.build(folder).probe
