@@ -40,12 +40,14 @@ class StubEngine:
 
     calls: what each scoring call held, pairs of texts or token ids; most_at_once: how many of them overlapped.
     examinations: the same of calls that only examine it. They are answered honestly, unless `bluffs` is False.
+    root: of its weights. tells_start: its metrics tell when its process started.
     names: of the model; where there are none, its name and the markers of `rerank engine` for any family.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
     reads_apart: it embeds each text of a pair alone.
     prompt: finds the query and the document in the text of token ids.
     tokenize_status, health_status: what those answer when not 200.
+    activation: of its own scores, for whoever does not ask for logits. adds_tokens: to each prompt, behind our back.
     always_activates: it does not know `use_activation`, and gives probabilities where logits are asked for.
     instructions: of each call with pictures, which are seen as words: "64x32 red", "4 frames 64x64 green".
     max_pixels: what it scales a picture down to, as an engine with flags of its own does.
@@ -58,6 +60,8 @@ class StubEngine:
         self.version: str | None = "0.32.0"
         self.max_tokens = 1_000_000
         self.names: list[str] = []
+        self.root = "/models/stub"
+        self.tells_start = True
         self.calls: list[list[Any]] = []
         self.examinations: list[list[Any]] = []
         self.bluffs = True
@@ -69,6 +73,8 @@ class StubEngine:
         self.tokenize_status = 200
         self.health_status = 200
         self.always_activates = False
+        self.activation: Callable[[float], object] = float
+        self.adds_tokens = 0
         self.instructions: list[str] = []
         self.max_pixels = 1800 * 32 * 32
         self._at_once = 0
@@ -76,6 +82,7 @@ class StubEngine:
             Starlette(
                 routes=[
                     Route("/score", self._score, methods=["POST"]),
+                    Route("/rerank", self._rerank, methods=["POST"]),
                     Route("/classify", self._classify, methods=["POST"]),
                     Route("/tokenize", self._tokenize, methods=["POST"]),
                     Route("/health", self._health),
@@ -114,6 +121,20 @@ class StubEngine:
         pairs = list(zip(queries, documents, strict=True))
         lengths = [self._count_pair(query, document) for query, document in pairs]
         return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
+
+    async def _rerank(self, http: Request) -> Response:
+        """Ranks a list: each document scores less for each other one, and less for those before it. Gives cosines."""
+        body = await http.json()
+        pairs = [(body["query"], document) for document in body["documents"]]
+        if len(pairs) == 1 and examines(pairs[0]):
+            self.examinations.append(pairs)
+        else:
+            self.calls.append(pairs)
+            await self.gate.wait()
+        cosines = [overlap(*pair) - (len(pairs) + place) / 1000 for place, pair in enumerate(pairs)]
+        results = [{"index": place, "relevance_score": cosine} for place, cosine in enumerate(cosines)]
+        results.sort(key=lambda result: -result["relevance_score"])
+        return answer({"id": "1", "model": MODEL, "results": results})
 
     async def _score_scenes(self, body: dict[str, Any]) -> Response:
         """Scores like vLLM with our template: each side is text or content parts, the media first."""
@@ -195,7 +216,9 @@ class StubEngine:
     ) -> Response:
         if self.bluffs and all(map(examines, pairs)):
             self.examinations.append(asked)
-            return self._reply([logit(overlap(*pair)) for pair in pairs], lengths, item)
+            activated = body["use_activation"] is not False
+            honest = [overlap(*pair) for pair in pairs]
+            return self._reply(honest if activated else list(map(logit, honest)), lengths, item)
         self.calls.append(asked)
         if "instruction" in body:
             self.instructions.append(body["instruction"])
@@ -216,6 +239,9 @@ class StubEngine:
         scores = self.distort([overlap(*pair) for pair in pairs])
         if body["use_activation"] is False and not self.always_activates:
             scores = [logit(score) for score in scores]
+        elif body["use_activation"] is not False:
+            scores = [self.activation(score) for score in scores]  # type: ignore[arg-type]
+        lengths = [length + self.adds_tokens for length in lengths]
         return self._reply(scores, lengths, item)
 
     @staticmethod
@@ -249,11 +275,14 @@ class StubEngine:
 
     async def _models(self, _: Request) -> Response:
         names = self.names or [MODEL, *(f"{MARKER}{family}:0" for family in FAMILIES)]
-        models = [{"id": name, "object": "model", "root": "/models/stub"} for name in names]
+        models = [{"id": name, "object": "model", "root": self.root} for name in names]
         return answer({"object": "list", "data": models})
 
     async def _metrics(self, _: Request) -> Response:
-        return Response(f"process_start_time_seconds {self._started}\n")
+        return Response(f"process_start_time_seconds {self._started}\n" if self.tells_start else "")
+
+    def break_connections(self) -> None:
+        self._server.break_connections()
 
     async def start(self) -> None:
         """Each start is that of another process."""

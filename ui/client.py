@@ -104,8 +104,11 @@ class Client:
             return body
 
     async def ranks_lists(self, model: str) -> bool:
-        """True when a document's score depends on the others of its request. Raises Fault."""
-        entries = (await self.engines())["engines"]
+        """True when a document's score depends on the others of its request; False where the gateway does not tell."""
+        try:
+            entries = (await self.engines())["engines"]
+        except Fault:
+            return False
         named = [entry for entry in entries if entry["name"] == model]
         default = [entry for entry in entries if entry["default"]]
         return any(entry.get("listwise", False) for entry in named or default)

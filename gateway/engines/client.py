@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -26,12 +25,11 @@ class EngineClient:
     """Exchanges with one server. Raises EngineUnavailable, EngineTimeout or EngineBadResponse.
 
     epoch: grows with each new connection, behind which another server may stand, and each time the server stops
-    answering: what was checked before must be checked again. contact_s: time of the last answer, by the loop's clock.
+    answering: what was checked before must be checked again.
     """
 
     def __init__(self, name: str, url: str, transport: httpx.AsyncBaseTransport, *, timeout_s: float) -> None:
         self.epoch = 0
-        self.contact_s = -math.inf
         self._name = name
         self._url = url.rstrip("/").removesuffix("/v1")  # which OpenAI's clients want there, and vLLM does not
         self._transport = transport
@@ -61,7 +59,6 @@ class EngineClient:
             self._noticed(answers=False)
             raise
         self._noticed(answers=True)
-        self.contact_s = asyncio.get_running_loop().time()
         return reply
 
     async def _exchange(self, method: str, path: str, content: bytes) -> httpx.Response:

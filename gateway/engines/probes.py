@@ -11,9 +11,9 @@ from gateway.errors import EngineUnavailable, Field, Unreadable
 _STARTED = re.compile(rb"^process_start_time_seconds ([0-9.e+]+)$", re.MULTILINE)
 
 
-async def check_health(client: EngineClient, timeout_s: float = PROBE_TIMEOUT_S) -> None:
+async def check_health(client: EngineClient) -> None:
     """Raises EngineUnavailable unless the server says that it is well."""
-    reply = await client.get("/health", timeout_s)
+    reply = await client.get("/health")
     if reply.status_code != 200:
         raise EngineUnavailable(f"the engine is not ready (health: {reply.status_code})")
 
@@ -36,9 +36,9 @@ async def served_by(client: EngineClient) -> ModelsReply:
         return ModelsReply()
 
 
-async def started_at(client: EngineClient) -> str | None:
+async def started_at(client: EngineClient, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
     """The start of the server's process, which tells it from any other; None when it does not tell."""
-    reply = await client.get("/metrics")
+    reply = await client.get("/metrics", timeout_s)
     found = _STARTED.search(reply.content)
     return found[1].decode() if found else None
 

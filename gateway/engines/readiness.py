@@ -1,6 +1,7 @@
 """Trust in an engine: it is examined when it is first asked, and again when another process may answer."""
 
 import asyncio
+import math
 from typing import NamedTuple
 
 from gateway.caches import Cache
@@ -11,9 +12,10 @@ from gateway.engines.probes import check_health, started_at
 from gateway.engines.vllm import VllmEngine
 from gateway.errors import EngineTimeout, EngineUnavailable, EngineUntrusted, RerankError
 
-# A server that restarts needs longer. Within this time of its last answer it is taken for the same.
-LEASE_S = 5.0
-# An engine that is gone must not hold up answers of which all scores are known.
+# Before a cached score is given, the engine's process is looked at, unless that was done within this time: a server
+# that restarts needs longer.
+LEASE_S = 1.0
+# An engine that is busy or gone must not hold up answers of which all scores are known.
 GLANCE_TIMEOUT_S = 1.0
 # An engine found wrong is examined again for a request after so long, and for /readyz at once.
 DOUBT_S = 5.0
@@ -45,7 +47,7 @@ class Readiness:
         self._refuses = refuses
         self._last: _Finding | None = None
         self._examining = asyncio.Lock()
-        self._glanced_s = 0.0
+        self._glanced_s = -math.inf
 
     async def checks(self) -> list[Check]:
         """Never raises: an engine that is gone is a check that failed. A check that failed is made again."""
@@ -61,14 +63,10 @@ class Readiness:
         last = self._last
         if last is None or last.fault:
             return await self.answering()
-        client, now_s = self._engine.client, asyncio.get_running_loop().time()
         try:
-            if now_s - max(client.contact_s, self._glanced_s) > LEASE_S:
-                self._glanced_s = now_s
-                await check_health(client, GLANCE_TIMEOUT_S)
-            return Trust(last.identity) if last.epoch == client.epoch else await self.answering()
+            return Trust(last.identity) if await self._is_same(last) else await self.answering()
         except (EngineUnavailable, EngineTimeout):
-            return Trust(last.identity)  # it is gone, and its scores were right
+            return Trust(last.identity)  # it is gone or busy, and its scores were right
 
     async def answering(self) -> Trust:
         finding = await self._examined(doubt_s=DOUBT_S)
@@ -78,7 +76,16 @@ class Readiness:
             raise finding.fault
         if self._refuses:
             raise EngineUntrusted(f"no score is given, since it would be wrong: {finding.fault}")
-        return Trust("", str(finding.fault))
+        return Trust("", f"its scores may be wrong: {finding.fault}")
+
+    async def _is_same(self, last: _Finding) -> bool:
+        """True when the process that was examined last still answers. Raises EngineUnavailable or EngineTimeout."""
+        client, now_s = self._engine.client, asyncio.get_running_loop().time()
+        if now_s - self._glanced_s > LEASE_S:
+            self._glanced_s = now_s
+            if await started_at(client, GLANCE_TIMEOUT_S) != last.started:
+                client.epoch += 1
+        return last.epoch == client.epoch
 
     async def _examined(self, *, doubt_s: float) -> _Finding:
         """The finding on the process that answers now; one with a fault holds for `doubt_s`."""

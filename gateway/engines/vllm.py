@@ -61,8 +61,6 @@ class VllmEngine:
     async def _score(
         self, pairs: Sequence[Pair], prepared: Mapping[Blob, Prepared], options: ScoringOptions
     ) -> list[Outcome]:
-        if not pairs:
-            return []
         rendered = await self.family.render(pairs, prepared, options)
         prompts = [prompt for one in rendered if isinstance(one, Rendered) for prompt in one.prompts]
         results = iter(await self._score_prompts(prompts) if prompts else ())

@@ -68,7 +68,8 @@ BGE_GEMMA = Recipe(
 )
 
 # https://huggingface.co/nvidia/llama-nemotron-rerank-1b-v2: one text, spaces around its newlines included.
-NEMOTRON = Recipe((START, text("question:{query} \n \n passage:{document}")), flags=Flags.NONE)
+# vLLM's own way to divide by the temperature is a flag, which would divide twice here.
+NEMOTRON = Recipe((START, text("question:{query} \n \n passage:{document}")))
 
 # https://huggingface.co/jinaai/jina-reranker-m0 and vLLM's jina_vl.py, which adds the score token 100 to its /score
 # prompts, and subtracts the recipe's 2.65 from every logit, a raw one included.

@@ -20,7 +20,7 @@ from gateway.families import FAMILIES
 from gateway.families.base import Flags, Probe, Rendered, Unit, Wire
 from gateway.media.vision import Prepared, VisionProfile
 from gateway.scoring.scorer import Scorer
-from gateway.settings import ModelSettings, SettingsError
+from gateway.settings import ModelSettings
 from gateway.steps import STEPS
 from tests.gateway.asking import ASK, DOCUMENTS, QUERY, indices, scores
 from tests.gateway.conftest import Serve
@@ -150,15 +150,6 @@ async def test_a_family_is_a_class_and_a_row(serve: Serve, engine: StubEngine, m
     assert indices(answer) == [1, 2, 0]
     assert scores(answer) == [1.0, pytest.approx((800 + math.log(2)) / 1600), 0.0]
     assert engine.prompts[-3] == (QUERY.upper(), DOCUMENTS[0].upper())
-
-
-async def test_a_family_that_ranks_whole_lists_is_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Listwise(Shouting):
-        unit = Unit.LIST
-
-    monkeypatch.setitem(FAMILIES, "listwise", Listwise)
-    with pytest.raises(SettingsError, match=r"models\.words\.family: listwise ranks whole lists"):
-        await serve(model={"family": "listwise"})
 
 
 async def test_a_step_is_a_class_and_a_row(client: httpx.AsyncClient) -> None:

@@ -36,6 +36,8 @@ OVERRIDES = (
     '{"architectures":["Qwen3ForSequenceClassification"],'
     '"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true}'
 )
+# The name by which `rerank engine` tells the gateway that its engine has these flags.
+MARKER = "recipe:qwen3-reranker:by-hand"
 QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 # This variable overrides --kv-cache-memory-bytes, in whole gigabytes.
 HUNGRY = "VLLM_CPU_KVCACHE_SPACE"
@@ -52,7 +54,7 @@ def vllm(name: str, model: TinyModel | TinyVlModel, chat_template: Path | None =
     """`vllm serve` with `model`, ready to answer. It takes 20 to 60 s to start, and 1.6 GB."""
     port = free_port()
     command = [
-        *(VLLM, "serve", model.folder(), "--served-model-name", MODEL),
+        *(VLLM, "serve", model.folder(), "--served-model-name", MODEL, MARKER),
         *("--host", "127.0.0.1", "--port", str(port), "--hf-overrides", OVERRIDES),
         *("--dtype", model.dtype, "--max-model-len", str(MAX_TOKENS)),
         *("--enforce-eager", "--kv-cache-memory-bytes", "64M"),
