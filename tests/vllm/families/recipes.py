@@ -3,8 +3,8 @@
 Each is written anew after the code that its author publishes, named beside it. Two things are ours. A caller's text is
 encoded by a tokenizer without control tokens where the prompt travels as token ids: the authors' code turns a
 document's `<|im_end|>` into such a token, so that a document could end its own prompt. And the document is cut so that
-the whole prompt fits, where an author's own limit is a parameter. Families whose prompt the server writes (BERT,
-XLM-RoBERTa, jina-reranker-m0) read such texts as their authors' code does.
+the whole prompt fits, where an author's own limit is a parameter. Where the server writes the prompt (BERT,
+XLM-RoBERTa, ModernBERT, jina-reranker-v3) a text is read as the author's code reads it.
 
 Runs in `.venv-vllm`, where torch is: `tests/vllm/families/reference.py` is the tests' end.
 """
@@ -316,11 +316,11 @@ class JinaM0(Recipe):
         return Qwen2VLForConditionalGeneration.from_pretrained(self.folder, dtype=torch.float32).eval()
 
     def ids(self, case: Case) -> tuple[list[int], int]:
-        label, rest = self.encode("**Document**:\n"), self.encode(f"\n**Query**:\n{case.query}")
-        ids = [*self.encode(f"**Document**:\n{case.document}\n**Query**:\n{case.query}"), self.score_token]
+        label, rest = self.read("**Document**:\n"), self.read(f"\n**Query**:\n{case.query}")
+        ids = [*self.read(f"**Document**:\n{case.document}\n**Query**:\n{case.query}"), self.score_token]
         if case.max_tokens is None or len(ids) <= case.max_tokens:
             return ids, len(ids)
-        document = self.encode(f"**Document**:\n{case.document}")[: case.max_tokens - len(rest) - 1]
+        document = self.read(f"**Document**:\n{case.document}")[: case.max_tokens - len(rest) - 1]
         assert document[: len(label)] == label
         return [*document, *rest, self.score_token], len(ids)
 
