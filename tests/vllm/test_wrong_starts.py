@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from tests.vllm.provision import VLLM
 from tests.vllm.servers import free_port, gateway, running
 
 PROOF_OF = {proof.kind: proof for proof in PROOFS}
+MAX_TOKENS = 512
 NOT_TOLD = "nothing tells with which flags it was started"
 DOCUMENTS = ("Paris is the capital and largest city of France.", "The mitochondrion is the powerhouse of the cell.")
 
@@ -53,10 +55,12 @@ def started(start: WrongStart) -> Iterator[str]:
             yield url
         return
     port = free_port()
-    command = [VLLM, "serve", FamilyModel(start.kind).folder(), "--runner", "pooling", "--max-model-len", "512"]
-    listen = ("--host", "127.0.0.1", "--port", str(port))
+    command: list[str | Path] = [
+        *(VLLM, "serve", FamilyModel(start.kind).folder(), "--host", "127.0.0.1", "--port", str(port)),
+        *("--runner", "pooling", "--max-model-len", str(MAX_TOKENS), *SIZES, *start.flags),
+    ]
     url = f"http://127.0.0.1:{port}"
-    with running(f"wrong-{start.kind}", [*command, *listen, *SIZES, *start.flags], f"{url}/health"):
+    with running(f"wrong-{start.kind}", command, f"{url}/health"):
         yield url
 
 
@@ -69,7 +73,7 @@ def test_no_score_of_a_wrong_start_is_given(start: WrongStart) -> None:
 def assert_refused(url: str, kind: str, family: str, reason: str) -> None:
     """The gateway in front of this engine is not ready, says why, and answers no request."""
     folder = str(FamilyModel(kind).folder())
-    model = {"family": family, "engine": url, "tokenizer": folder, "max_tokens": 512}
+    model = {"family": family, "engine": url, "tokenizer": folder, "max_tokens": MAX_TOKENS}
     with (
         gateway(f"wrong-{kind}-gateway", {MODEL: model}, wait_for="/healthz") as front,
         httpx.Client(base_url=front, timeout=60) as api,

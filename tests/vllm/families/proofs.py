@@ -206,7 +206,7 @@ class Row:
 
 def measure(running: Running) -> Row:
     """Every pair of the corpus, every length around the limit, and instructions where the model takes them."""
-    lengths = lengths_around_the_limit(running)
+    lengths = lengths_around_the_limit(running.proof, running.authors)
     groups: list[tuple[Sequence[tuple[str, str]], str | None]] = [((*ORDINARY, *FORGED, *lengths), None)]
     if running.proof.instructed:
         groups += [(INSTRUCTED_PAIRS, instruction) for instruction in INSTRUCTIONS]
@@ -232,10 +232,10 @@ def worst(found: Sequence[float], expected: Sequence[Answer]) -> float:
     return max(abs(score - answer.score) for score, answer in zip(found, expected, strict=True))
 
 
-def lengths_around_the_limit(running: Running) -> tuple[tuple[str, str], ...]:
+def lengths_around_the_limit(proof: Proof, authors: Authors) -> tuple[tuple[str, str], ...]:
     """Pairs whose prompts have all lengths from 5 tokens below the limit to 5 above, uncut."""
-    (one_word,) = running.authors.pairs(running.proof.family, running.proof.folder, [Case(QUERY, words(1))])
-    room = running.proof.max_tokens - one_word.uncut + 1
+    (one_word,) = authors.pairs(proof.family, proof.folder, [Case(QUERY, words(1))])
+    room = proof.max_tokens - one_word.uncut + 1
     return tuple((QUERY, words(room + over)) for over in range(-5, 6))
 
 
