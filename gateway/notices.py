@@ -10,8 +10,10 @@ from gateway.models import Model
 NOTICED_DOCUMENTS = 10
 
 
-def notices(request: RerankRequest, model: Model, outcomes: Sequence[Outcome]) -> Iterator[Notice]:
-    """Everything that a caller should know of a ranking beside its scores."""
+def notices(request: RerankRequest, model: Model, outcomes: Sequence[Outcome], doubt: str) -> Iterator[Notice]:
+    """Everything that a caller should know of a ranking beside its scores. doubt: why they may be wrong."""
+    if doubt:
+        yield Notice(Field("model"), doubt)
     if request.options.instruction and not model.family.takes_instruction:
         yield Notice(Field("instruction"), f"ignored, {model.name} takes none")
     scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]

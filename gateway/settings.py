@@ -50,7 +50,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     logit_mean: Annotated[
         float | None,
         Meta(
-            description="Logit whose score is 0.5: the score is sigmoid((logit - mean) / sigma). Else the family's own."
+            description="Logit whose score is 0.5: scores are sigmoid((logit - mean) / sigma). Else the family's own."
         ),
     ] = None
     logit_sigma: Annotated[

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tokenizers import Tokenizer
 
+from gateway.engines.examination import MARKER, PAIRS, PICTURE_QUERY
+from gateway.families import FAMILIES
 from tests.gateway.official import PREFIX, QWEN3_VL
 from tests.gateway.serving import LocalServer, until
 
@@ -36,8 +39,12 @@ class StubEngine:
     """Answers as vLLM does, so: one prompt it cannot read fails the whole call with 400, without saying which.
 
     calls: what each scoring call held, pairs of texts or token ids; most_at_once: how many of them overlapped.
+    examinations: the same of calls that only examine it. They are answered honestly, unless `bluffs` is False.
+    names: of the model; where there are none, its name and the markers of `rerank engine` for any family.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
+    reads_apart: it embeds each text of a pair alone.
+    prompt: finds the query and the document in the text of token ids.
     tokenize_status, health_status: what those answer when not 200.
     always_activates: it does not know `use_activation`, and gives probabilities where logits are asked for.
     instructions: of each call with pictures, which are seen as words: "64x32 red", "4 frames 64x64 green".
@@ -46,9 +53,14 @@ class StubEngine:
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self.tokenizer = tokenizer
+        self.reads_apart = False
+        self.prompt = PROMPT
         self.version: str | None = "0.32.0"
         self.max_tokens = 1_000_000
+        self.names: list[str] = []
         self.calls: list[list[Any]] = []
+        self.examinations: list[list[Any]] = []
+        self.bluffs = True
         self.most_at_once = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -69,10 +81,10 @@ class StubEngine:
                     Route("/health", self._health),
                     Route("/version", self._version),
                     Route("/v1/models", self._models),
+                    Route("/metrics", self._metrics),
                 ]
             )
         )
-        self.start = self._server.start
         self.stop = self._server.stop
 
     @property
@@ -100,14 +112,13 @@ class StubEngine:
         documents = body["text_2"]
         queries = body["text_1"] if isinstance(body["text_1"], list) else [body["text_1"]] * len(documents)
         pairs = list(zip(queries, documents, strict=True))
-        lengths = [len(f"{query} {document}".split()) for query, document in pairs]
+        lengths = [self._count_pair(query, document) for query, document in pairs]
         return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
 
     async def _score_scenes(self, body: dict[str, Any]) -> Response:
         """Scores like vLLM with our template: each side is text or content parts, the media first."""
         documents = body["documents"]
         queries = body["queries"] if isinstance(body["queries"], list) else [body["queries"]] * len(documents)
-        self.instructions.append(body["instruction"])
         try:
             seen = [(self._see(query), self._see(document)) for query, document in zip(queries, documents, strict=True)]
         except (OSError, ValueError, KeyError) as error:
@@ -151,6 +162,13 @@ class StubEngine:
         tokens = sum(squares + self._count(f"<{time:.1f} seconds>") for time in times)
         return f"{len(images)} frames {width}x{height} {color(images[0])}", tokens
 
+    def _count_pair(self, query: str, document: str) -> int:
+        if self.tokenizer is None:
+            return len(f"{query} {document}".split())
+        if self.reads_apart:
+            return len(self.tokenizer.encode(query).ids) + len(self.tokenizer.encode(document).ids)
+        return len(self.tokenizer.encode(query, document).ids)
+
     def _count(self, text: str) -> int:
         return len(self._tokens(text)[0])
 
@@ -163,7 +181,7 @@ class StubEngine:
 
     def _read(self, ids: list[int]) -> tuple[str, str]:
         assert self.tokenizer is not None
-        found = PROMPT.search(self.tokenizer.decode(ids, skip_special_tokens=False))
+        found = self.prompt.search(self.tokenizer.decode(ids, skip_special_tokens=False))
         assert found is not None
         return found[1], found[2]
 
@@ -175,7 +193,12 @@ class StubEngine:
         lengths: Sequence[int],
         item: Callable[[object], dict[str, object]],
     ) -> Response:
+        if self.bluffs and all(map(examines, pairs)):
+            self.examinations.append(asked)
+            return self._reply([logit(overlap(*pair)) for pair in pairs], lengths, item)
         self.calls.append(asked)
+        if "instruction" in body:
+            self.instructions.append(body["instruction"])
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
@@ -193,6 +216,12 @@ class StubEngine:
         scores = self.distort([overlap(*pair) for pair in pairs])
         if body["use_activation"] is False and not self.always_activates:
             scores = [logit(score) for score in scores]
+        return self._reply(scores, lengths, item)
+
+    @staticmethod
+    def _reply(
+        scores: Sequence[object], lengths: Sequence[int], item: Callable[[object], dict[str, object]]
+    ) -> Response:
         usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths), "completion_tokens": 0}
         data = [{"index": index, **item(score)} for index, score in enumerate(scores)]
         return answer({"id": "1", "object": "list", "created": 1, "model": MODEL, "data": data, "usage": usage})
@@ -219,7 +248,17 @@ class StubEngine:
         return answer({"version": self.version}) if self.version else failure(404, "Not Found")
 
     async def _models(self, _: Request) -> Response:
-        return answer({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        names = self.names or [MODEL, *(f"{MARKER}{family}:0" for family in FAMILIES)]
+        models = [{"id": name, "object": "model", "root": "/models/stub"} for name in names]
+        return answer({"object": "list", "data": models})
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(f"process_start_time_seconds {self._started}\n")
+
+    async def start(self) -> None:
+        """Each start is that of another process."""
+        self._started = time.time()
+        await self._server.start()
 
 
 def color(image: Image.Image) -> str:
@@ -234,6 +273,14 @@ def overlap(query: str, document: str) -> float:
     """The share of the query's words that the document has: 0..1, the same at any place of any batch."""
     wanted = set(query.lower().split())
     return len(wanted & set(document.lower().split())) / max(1, len(wanted))
+
+
+def examines(pair: tuple[str, str]) -> bool:
+    """True for the pairs of an examination, which a model with little room reads in part."""
+    query, document = pair
+    return query == PICTURE_QUERY or any(
+        query and str(known.query).startswith(query) and str(known.document).startswith(document) for known in PAIRS
+    )
 
 
 def logit(score: object) -> object:

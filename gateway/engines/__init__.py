@@ -1,9 +1,10 @@
 """Engines and what is known of them; today all speak vLLM's wire, the embedded one included."""
 
-from gateway.engines.base import Engine
+from gateway.engines.base import Engine, Examiner, Trust
 from gateway.engines.client import EngineClient
 from gateway.engines.readiness import Readiness
 from gateway.engines.status import EngineStatus
+from gateway.engines.transport import EngineTransport
 from gateway.engines.vllm import VllmEngine
 
-__all__ = ["Engine", "EngineClient", "EngineStatus", "Readiness", "VllmEngine"]
+__all__ = ["Engine", "EngineClient", "EngineStatus", "EngineTransport", "Examiner", "Readiness", "Trust", "VllmEngine"]

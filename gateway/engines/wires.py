@@ -15,7 +15,7 @@ import msgspec
 from gateway.domain import Pair
 from gateway.engines.client import EngineClient
 from gateway.errors import EngineBadResponse, EngineUnavailable
-from gateway.families.base import MultimodalPrompt, Prompt, Wire
+from gateway.families.base import MultimodalPrompt, Prompt, TextPrompt, Wire
 
 NO_OVERRIDE = "it is served without the classification override, start it with `rerank engine`"
 
@@ -65,6 +65,19 @@ class VersionReply(msgspec.Struct):
     version: str
 
 
+class ServedModel(msgspec.Struct, frozen=True):
+    """An entry of /v1/models: a name of the model, and the folder or repository that its weights came from."""
+
+    id: str
+    root: str | None = None
+
+
+class ModelsReply(msgspec.Struct):
+    """The answer of /v1/models: an entry per name of the one model."""
+
+    data: tuple[ServedModel, ...] = ()
+
+
 class WireFormat(NamedTuple):
     """The JSON of one wire: its path, body and reply, and the first vLLM that understands it.
 
@@ -79,7 +92,7 @@ class WireFormat(NamedTuple):
 
 
 def _texts_body(prompts: Sequence[Prompt], activated: bool) -> dict[str, Any]:
-    pairs = cast("Sequence[Pair]", prompts)
+    pairs = cast("Sequence[Pair | TextPrompt]", prompts)
     queries = [pair.query for pair in pairs]
     return {
         # One query for many documents is sent once.

@@ -22,8 +22,16 @@ class MultimodalPrompt(NamedTuple):
     tokens: int
 
 
+class TextPrompt(NamedTuple):
+    """A pair of texts, which the engine puts into its model's prompt. tokens: how many the engine will read."""
+
+    query: str
+    document: str
+    tokens: int
+
+
 # Token ids of a whole prompt, texts for a server that writes the prompt, or media and texts for one.
-Prompt = list[int] | Pair | MultimodalPrompt
+Prompt = list[int] | Pair | TextPrompt | MultimodalPrompt
 
 
 class Rendered(NamedTuple):
@@ -62,7 +70,7 @@ class Wire(Enum):
 class Flags(Enum):
     """The trust that a family's engine deserves when nothing tells with which flags it was started.
 
-    NONE: no flag changes its logits. SEEN: a wrong flag shows in the scores of known weights. UNSEEN: it may never show.
+    NONE: no flag changes its logits. SEEN: a wrong flag shows in the scores of known weights. UNSEEN: it never shows.
     """
 
     NONE = auto()

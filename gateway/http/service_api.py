@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from gateway.caches import Cache, CacheError
 from gateway.engines import EngineStatus
+from gateway.engines.examination import Check
 from gateway.engines.probes import tokenize
-from gateway.engines.readiness import Check
 from gateway.engines.status import EngineState, Gpu, Memory
 from gateway.errors import BadRequest, EngineUnavailable, NotFound
 from gateway.http.base import Access, Call, Route, decoded, json_reply, read_body

@@ -18,6 +18,7 @@ MAX_TOKENS = 400
 @pytest.fixture
 async def reranker(serve: Serve, engine: StubEngine, tmp_path: Path) -> httpx.AsyncClient:
     engine.tokenizer = TOKENIZER
+    engine.bluffs = False
     folder = str(save(TOKENIZER, tmp_path))
     return await serve(
         model={"family": "qwen3-reranker", "tokenizer": folder, "hub": "org/name", "max_tokens": MAX_TOKENS}
@@ -33,7 +34,7 @@ def scoring(engine: StubEngine, related: Sequence[float], unrelated: Sequence[fl
     """The engine gives the related text these scores, one after the other, and the unrelated one those."""
 
     def distort(honest: Sequence[float]) -> list[float]:
-        return [next(high) if score > 0.2 else next(low) for score in honest]
+        return [next(high) if score > 0.2 else next(low) if score else 0.0 for score in honest]
 
     high, low = _again(related), _again(unrelated)
     engine.distort = distort
@@ -70,7 +71,14 @@ async def test_an_engine_is_examined_with_plain_sentences_in_changing_places(
     await details(client)
     related = ("what is the capital of France", "Paris is the capital and the largest city of France.")
     unrelated = ("what is the capital of France", "Add two eggs and the flour, then stir until smooth.")
-    assert engine.calls == [[related, unrelated], [unrelated, related], [related], [unrelated, unrelated, related]]
+    chinese = ("如何重置密码？", "打开设置，选择安全，然后点击重置。")
+    code = ("read a csv file", "with open(path) as file:\n    rows = list(csv.reader(file))")
+    assert engine.examinations == [
+        [related, unrelated, chinese, code],
+        [code, unrelated, related],
+        [related],
+        [chinese, unrelated, unrelated],
+    ]
 
 
 async def test_a_version_that_is_no_number_is_told_and_believed(
