@@ -16,6 +16,7 @@ from tests.vllm.servers import free_port, gateway, running
 PROOF_OF = {proof.kind: proof for proof in PROOFS}
 MAX_TOKENS = 512
 NOT_TOLD = "nothing tells with which flags it was started"
+NO_SCORE = "the engine does not serve /score"
 DOCUMENTS = ("Paris is the capital and largest city of France.", "The mitochondrion is the powerhouse of the cell.")
 
 
@@ -35,15 +36,14 @@ class WrongStart:
 
 SIGMA_5 = ("--pooler-config", '{"logit_sigma":5.0}')
 SIGMA_OF_NEMOTRON = ("--pooler-config", '{"logit_sigma":0.2}')
-EMBEDDER = ("--hf-overrides", '{"architectures":["BertModel"]}')
 WRONG_STARTS = {
     "zerank's sigma in vLLM's flags too, as documented": WrongStart("zerank", "zerank", NOT_TOLD, SIGMA_5, True),
     "nemotron's temperature in vLLM's flags too": WrongStart(
         "nemotron", "nemotron-rerank", NOT_TOLD, SIGMA_OF_NEMOTRON
     ),
     "mxbai-rerank-v2 without its overrides": WrongStart("mxbai", "mxbai-rerank-v2", NOT_TOLD),
-    "an embedding model for a cross-encoder": WrongStart("bert", "cross-encoder", "tokens where the gateway", EMBEDDER),
-    "a classifier of two labels for a cross-encoder": WrongStart("two_labels", "cross-encoder", "label"),
+    "an embedding model for a cross-encoder": WrongStart("embedder", "cross-encoder", "tokens where the gateway"),
+    "a classifier of two labels for a cross-encoder": WrongStart("two_labels", "cross-encoder", NO_SCORE),
 }
 
 

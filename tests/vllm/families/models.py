@@ -169,6 +169,17 @@ def two_labels(folder: Path, vocabulary: Path) -> None:
     _bert(folder, vocabulary, 2)
 
 
+def embedder(folder: Path, vocabulary: Path) -> None:
+    """An embedding model, which is no reranker either."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    for name in VOCABULARY:
+        shutil.copy(vocabulary / name, folder)
+    torch.manual_seed(2)
+    BertModel(BertConfig(**BERT_SIZES)).float().save_pretrained(folder)
+
+
 def xlm_roberta(folder: Path, vocabulary: Path) -> None:
     import torch
     from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
@@ -189,7 +200,7 @@ def modern_bert(folder: Path, vocabulary: Path) -> None:
     import torch
     from transformers import ModernBertConfig, ModernBertForSequenceClassification
 
-    for name in ("tokenizer.json", "tokenizer_config.json"):
+    for name in VOCABULARY:
         shutil.copy(vocabulary / name, folder)
     torch.manual_seed(7)
     config = ModernBertConfig(
@@ -277,12 +288,23 @@ def jina_m0(folder: Path, vocabulary: Path) -> None:
     Qwen2VLProcessor(Qwen2VLImageProcessor(), text, Qwen2VLVideoProcessor()).save_pretrained(folder)
 
 
+VOCABULARY = ("tokenizer.json", "tokenizer_config.json")
+BERT_SIZES: dict[str, Any] = {
+    "vocab_size": 30522,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 128,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.4,
+    "dtype": "float32",
+}
 ONE_LABEL = {"0": "LABEL_0"}
 BUILDERS: dict[str, Callable[[Path, Path], None]] = {
     build.__name__: build
     for build in (
         *(mxbai, zerank, published, published_one, seq_cls, nemotron, gemma),
-        *(bert, two_labels, xlm_roberta, modern_bert, jina_v3, jina_m0),
+        *(bert, two_labels, embedder, xlm_roberta, modern_bert, jina_v3, jina_m0),
     )
 }
 
@@ -319,20 +341,10 @@ def _bert(folder: Path, vocabulary: Path, labels: int) -> None:
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    for name in ("tokenizer.json", "tokenizer_config.json"):
+    for name in VOCABULARY:
         shutil.copy(vocabulary / name, folder)
     torch.manual_seed(2)
-    config = BertConfig(
-        vocab_size=30522,
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=128,
-        max_position_embeddings=512,
-        num_labels=labels,
-        initializer_range=0.4,
-        dtype="float32",
-    )
+    config = BertConfig(num_labels=labels, **BERT_SIZES)
     BertForSequenceClassification(config).float().save_pretrained(folder)
 
 

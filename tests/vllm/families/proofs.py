@@ -6,6 +6,8 @@
 import contextlib
 import dataclasses
 import random
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -222,12 +224,6 @@ def measure(running: Running) -> Row:
     return Row(running.proof, len(differences), max(differences), (ordinary, forged, longer))
 
 
-def rows(authors: Authors) -> Iterator[Row]:
-    for proof in PROOFS:
-        with running_proof(proof, authors) as running:
-            yield measure(running)
-
-
 def worst(found: Sequence[float], expected: Sequence[Answer]) -> float:
     return max(abs(score - answer.score) for score, answer in zip(found, expected, strict=True))
 
@@ -263,6 +259,16 @@ def _rounded(difference: float) -> str:
     return f"{difference:.2f}" if difference >= 0.01 else f"{difference:.0e}".replace("e-0", "e-")
 
 
+def print_table() -> None:
+    """Row by row, as each engine has been measured. The seconds of each go to stderr."""
+    print(table([]))
+    with Authors() as authors:
+        for proof in PROOFS:
+            began = time.monotonic()
+            with running_proof(proof, authors) as running:
+                print(table([measure(running)]).splitlines()[-1], flush=True)
+            print(f"{proof.kind}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
 if __name__ == "__main__":
-    with Authors() as people:
-        print(table(list(rows(people))))
+    print_table()
