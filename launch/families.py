@@ -45,7 +45,11 @@ def family_of(checkpoint: Checkpoint, families: Mapping[str, Family]) -> str:
     name = checkpoint.architecture
     if name is None:
         raise LaunchError(f"its config.json names no class: say which --family it is ({', '.join(families)})")
-    refusals = {known: family.refusal(checkpoint) for known, family in families.items()}
+    refusals = {
+        known: family.refusal(checkpoint)
+        for known, family in families.items()
+        if name in family.architectures or family.author_files
+    }
     fitting = [known for known, refusal in refusals.items() if not refusal]
     told = [known for known in fitting if families[known].told_by]
     if len(told) == 1:

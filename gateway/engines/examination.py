@@ -11,7 +11,7 @@ from gateway.engines.probes import served_by, tokenize, version_of
 from gateway.engines.vllm import VllmEngine
 from gateway.engines.wires import WIRES, ModelsReply, PromptRefused
 from gateway.errors import EngineBadResponse, RerankError
-from gateway.families.base import Flags, MultimodalPrompt, Prompt, Rendered
+from gateway.families.base import Flags, MultimodalPrompt, Prompt, Rendered, relevance
 from gateway.media.vision import Prepared
 
 # bf16 engines move a score by up to 0.0165 with the batch (measured against float32); more is another prompt.
@@ -139,12 +139,23 @@ class Examination:
         return f"stable within {spread:.4f}, related above unrelated by {margin:.3f}"
 
     async def _activation(self) -> str:
-        """A server that does not know `use_activation` gives probabilities, and their sigmoids would be wrong."""
-        if self.logits and all(0 <= logit <= 1 for logit in self.logits):
-            activated = await self._logits(PAIRS, activated=True)
-            if all(abs(a - b) <= SAME_WITHIN for a, b in zip(self.logits, activated, strict=True)):
+        """Raw logits are what the family calibrates, and `use_activation` must switch off a last sigmoid, if any.
+
+        A server that does not know it gives scores, whose sigmoids would be wrong. vLLM before 0.31 switches off layers
+        inside the heads of some classes too (vllm#57664), so that its logits are not those behind its own scores.
+        """
+        if not self.logits:
+            raise EngineBadResponse("not measured, since no plain pair was scored")
+        activated = await self._logits(PAIRS, activated=True)
+        pairs = list(zip(self.logits, activated, strict=True))
+        if all(abs(logit - other) <= SAME_WITHIN for logit, other in pairs):
+            if all(0 <= logit <= 1 for logit in self.logits):
                 raise EngineBadResponse("the engine was asked for logits and gives scores: it ignores use_activation")
-        return "the logits are raw" if self.logits else "not measured"
+            return "the logits are raw, and the engine applies nothing to them"
+        scores = relevance(self.logits)
+        if any(abs(score - other) > STABLE_WITHIN for score, (_, other) in zip(scores, pairs, strict=True)):
+            raise EngineBadResponse("the engine's own scores are not the sigmoids of its logits")
+        return "the logits are raw, and the engine's own scores their sigmoids"
 
     async def _logits(self, pairs: Sequence[Pair], *, activated: bool = False) -> list[float]:
         prompts: list[Prompt] = []

@@ -133,9 +133,10 @@ def _logits(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
     return [(item.index, item.probs[0]) for item in reply.data], reply.usage
 
 
-# `instruction` came to /score with 0.22: before, it is ignored and the scores are others.
+# `use_activation` came with 0.11.1, and token ids with 0.15.1. `instruction` came to /score with 0.22: before, it is
+# ignored and the scores are others.
 WIRES: dict[Wire, WireFormat] = {
-    Wire.TEXTS: WireFormat("/score", _texts_body, _scores, (0, 0, 0)),
+    Wire.TEXTS: WireFormat("/score", _texts_body, _scores, (0, 11, 1)),
     Wire.TOKEN_IDS: WireFormat("/classify", _token_ids_body, _logits, (0, 15, 1)),
     Wire.MULTIMODAL: WireFormat("/score", _multimodal_body, _scores, (0, 22, 0)),
 }

@@ -30,8 +30,17 @@ class TextPrompt(NamedTuple):
     tokens: int
 
 
+class ListPrompt(NamedTuple):
+    """All documents of a request in one prompt, which the engine writes. tokens: how many it will read."""
+
+    query: str
+    documents: tuple[str, ...]
+    instruction: str | None
+    tokens: int
+
+
 # Token ids of a whole prompt, texts for a server that writes the prompt, or media and texts for one.
-Prompt = list[int] | Pair | TextPrompt | MultimodalPrompt
+Prompt = list[int] | Pair | TextPrompt | MultimodalPrompt | ListPrompt
 
 
 class Rendered(NamedTuple):
@@ -65,6 +74,7 @@ class Wire(Enum):
     TEXTS = auto()
     TOKEN_IDS = auto()
     MULTIMODAL = auto()
+    LIST = auto()
 
 
 class Flags(Enum):
@@ -99,7 +109,7 @@ class Family(Protocol):
     async def render(
         self, pairs: Sequence[Pair], media: Mapping[Blob, Prepared], options: ScoringOptions
     ) -> Sequence[Rendered | Refused]:
-        """One result per pair, in order; prompts of one call have one type.
+        """One result per pair, in order; prompts of one call have one type. A family of lists gives one for all pairs.
 
         media: every picture and video of the pairs. Raises BadRequest where the instruction leaves no room for more.
         """

@@ -106,7 +106,7 @@ class _Template(NamedTuple):
         try:
             return self.compiled.render(messages=messages, **given)
         except Exception as error:  # a template may raise anything
-            raise SettingsError(f"tokenizer: its chat template cannot be rendered ({error})") from None
+            raise SettingsError(f"tokenizer: its chat template cannot be rendered ({_one_line(error)})") from None
 
 
 class _GenerationBlocks(jinja2.ext.Extension):
@@ -129,8 +129,8 @@ def published(model: ModelSettings) -> RecipeFamily:
         raise SettingsError(f"logit_sigma: the model's activation {prompts.activation_fn!r} is unknown, set it")
     template = _template(model, processing, config)
     tokenizers = tokenizers_of(model)
-    recipe = _recipe(template, added_tokens(tokenizers.control), _default_prompt(prompts))
-    recipe = recipe._replace(label=repr((score.true_token_id, score.false_token_id)))
+    recipe = _recipe(template, added_tokens(tokenizers.control), model.instruction or _default_prompt(prompts))
+    recipe = recipe._replace(score_tokens=(score.true_token_id, score.false_token_id))
     limit = min([model.max_tokens, *_limits(processing, config)])
     family = RecipeFamily(msgspec.structs.replace(model, max_tokens=limit), recipe, tokenizers)
     _check_ids(family, template, recipe)
@@ -188,7 +188,7 @@ def _template(model: ModelSettings, processing: _Processing, tokenizer: _Tokeniz
     try:
         compiled = environment.from_string(source)
     except jinja2.TemplateError as error:
-        raise SettingsError(f"tokenizer: its chat template is no Jinja ({error})") from None
+        raise SettingsError(f"tokenizer: its chat template is no Jinja ({_one_line(error)})") from None
     return _Template(compiled, tokenizer.special_tokens() | variables, layout == "structured")
 
 
@@ -281,7 +281,11 @@ def _read(model: ModelSettings, name: str, kind: Any, default: Any) -> Any:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise SettingsError(f"tokenizer: {name} cannot be read ({error})") from None
+        raise SettingsError(f"tokenizer: {name} cannot be read ({_one_line(error)})") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _to_json(value: Any, **form: Any) -> str:

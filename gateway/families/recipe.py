@@ -71,7 +71,8 @@ class Recipe(NamedTuple):
     instructed: the runs for a request with an instruction; None where the model takes none.
     query_share: numerator and denominator of the tokens that the query's run may have of the author's length limit.
     outside: times that the runs before the query and those behind the document count beside that limit.
-    trimmed: the texts whose spaces at both ends are left out. label: more that tells this recipe from others.
+    trimmed: the texts whose spaces at both ends are left out. score_tokens: those whose logits the engine subtracts,
+    where a file names them.
     """
 
     runs: tuple[Run, ...]
@@ -83,7 +84,7 @@ class Recipe(NamedTuple):
     sigma: float = 1.0
     flags: Flags = Flags.UNSEEN
     trimmed: frozenset[Slot] = frozenset()
-    label: str = ""
+    score_tokens: tuple[int | None, ...] = ()
 
 
 class Frame(NamedTuple):
@@ -128,7 +129,7 @@ class RecipeFamily:
         self._max_tokens_per_doc = model.max_tokens_per_doc or model.max_tokens
         limits = f"{self._max_tokens}/{self._max_tokens_per_doc}"
         parts = (recipe.runs, recipe.instructed, recipe.query_share, recipe.outside, sorted(map(str, recipe.trimmed)))
-        prompt = repr((parts, recipe.label))
+        prompt = repr((parts, recipe.score_tokens))
         self.fingerprint = digest_of(digest, prompt, repr(self._instruction), limits, f"{self._mean!r}/{self._sigma!r}")
         self.probe: Probe | None = self._probe()
         if self._query_limit + self._template_tokens() >= model.max_tokens:
@@ -284,8 +285,11 @@ class RecipeFamily:
 
 
 def _prompt(frame: Frame, ids: list[int], limit: int) -> list[int]:
-    """The whole prompt, its document cut so that the run has at most `limit` tokens."""
-    if len(ids) > limit:
+    """The whole prompt, its document cut so that the run has at most `limit` tokens.
+
+    A run of just as many has its end written anew too, as Sentence Transformers 6.2 does.
+    """
+    if len(ids) >= limit:
         ids = ids[: limit - len(frame.end)] + frame.end
     return frame.head + ids + frame.tail
 

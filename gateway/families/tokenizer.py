@@ -86,6 +86,17 @@ def added_tokens(tokenizer: Tokenizer) -> list[str]:
     return [token for token in tokens if not _TEXT_SYMBOL.fullmatch(token)]
 
 
+def control_pattern(tokenizer: Tokenizer) -> re.Pattern[str]:
+    """Finds every added token in a text."""
+    added = sorted((token.content for token in tokenizer.get_added_tokens_decoder().values()), key=len)
+    return re.compile("|".join(map(re.escape, reversed(added))))
+
+
+def without_control(control: re.Pattern[str], text: str) -> str:
+    """The text with a zero-width space inside each control token, which then is plain text to any tokenizer."""
+    return control.sub(lambda found: found[0][0] + "\u200b" + found[0][1:], text)
+
+
 def _downloaded(hub: str, name: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download  # 0.3 s of import, needed only for a hub id
 

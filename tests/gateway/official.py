@@ -107,3 +107,27 @@ def ctxl(read: Encode, obey: Encode, query: str, document: str, instruction: str
         "Check whether a given document contains information helpful to answer the query.\n"
         f"<Document> {document}\n<Query> {query}{instruction} ??"
     )
+
+
+def jina_v3(query: str, docs: list[str], instruction: str | None) -> str:
+    """Source: modeling.py of jinaai/jina-reranker-v3, `format_docs_prompts_func`."""
+    prefix = (
+        "<|im_start|>system\n"
+        "You are a search relevance expert who can determine a ranking of the passages based on how relevant they are "
+        "to the query. "
+        "If the query is a question, how relevant a passage is depends on how well it answers the question. "
+        "If not, try to analyze the intent of the query and assess how well each passage satisfies the intent. "
+        "If an instruction is provided, you should follow the instruction when determining the ranking."
+        "<|im_end|>\n<|im_start|>user\n"
+    )
+    suffix = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    prompt = (
+        f"I will provide you with {len(docs)} passages, each indicated by a numerical identifier. "
+        f"Rank the passages based on their relevance to query: {query}\n"
+    )
+    if instruction:
+        prompt += f"<instruct>\n{instruction}\n</instruct>\n"
+    doc_prompts = [f'<passage id="{i}">\n{doc}<|embed_token|>\n</passage>' for i, doc in enumerate(docs)]
+    prompt += "\n".join(doc_prompts) + "\n"
+    prompt += f"<query>\n{query}<|rerank_token|>\n</query>"
+    return prefix + prompt + suffix

@@ -1,8 +1,14 @@
 """A recipe read from the files that its author published: the same ids as Sentence Transformers gives, or a refusal."""
 
+import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,9 +43,9 @@ class Case(NamedTuple):
     tokenizer: Any = QWEN
 
     def official(self, query: str, document: str, instruction: str = "", max_tokens: int = 100_000) -> list[int]:
-        """The pieces filled, then what Sentence Transformers does to a prompt that is too long."""
+        """The pieces filled, then what Sentence Transformers does to a prompt of its limit and more."""
         ids = self._filled(query, document, instruction)
-        if len(ids) <= max_tokens:
+        if len(ids) < max_tokens:
             return ids
         first, second = (self._filled(filler, filler, instruction)[::-1] for filler in ("0", "1 2 3 4"))
         count = next(place for place, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
@@ -84,17 +90,22 @@ CASES = {
         ["<bos>", "A: {q}\nB: {d}", "<eos>"],
         trims=True,
         tokenizer=GEMMA,
-        more={"tokenizer_config.json": {"bos_token": {"content": "<bos>"}, "model_max_length": 1e30}},
+        more={
+            "tokenizer_config.json": {"bos_token": {"content": "<bos>"}, "model_max_length": 1000000000019884624838656}
+        },
     ),
 }
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+ST = "sentence_transformers"
 MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"},
-    {"idx": 1, "path": "1_LogitScore", "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"},
+    {"idx": 0, "name": "0", "path": "", "type": f"{ST}.base.modules.transformer.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_LogitScore", "type": f"{ST}.cross_encoder.modules.logit_score.LogitScore"},
 ]
+FORWARD = {"method": "forward", "method_output_name": "logits"}
 PROCESSING = {
     "transformer_task": "text-generation",
-    "modality_config": {"message": {"method": "forward", "method_output_name": "logits", "format": "auto"}},
+    "modality_config": {"text": FORWARD, "message": {**FORWARD, "format": "auto"}},
+    "module_output_name": "causal_logits",
     "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
 }
 
@@ -152,16 +163,14 @@ def test_the_prompt_is_the_templates_with_the_texts_read_as_text(
     assert prompts(family, query, document, instruction=instruction or None) == [expected]
 
 
-@pytest.mark.parametrize("end", ["", "密码🚗", "\n", "?"])
 @pytest.mark.parametrize("spare", range(-5, 6))
 @each
-def test_a_cut_leaves_the_suffix_whole_as_sentence_transformers_does(
-    tmp_path: Path, case: Case, spare: int, end: str
-) -> None:
-    document = "the river runs where the largest city is, " * 9 + end
-    max_tokens = len(case.official("which city is it?", document)) + spare
-    expected = case.official("which city is it?", document, max_tokens=max_tokens)
-    assert prompts(build(publish(tmp_path, case), max_tokens=max_tokens), "which city is it?", document) == [expected]
+def test_a_cut_leaves_the_suffix_whole_as_sentence_transformers_does(tmp_path: Path, case: Case, spare: int) -> None:
+    query, document = "which city is it?", "the river runs where the largest city is, " * 9
+    max_tokens = len(case.official(query, document)) + spare
+    family = build(publish(tmp_path, case), max_tokens=max_tokens)
+    for end in ("", "密码🚗", "\n", "?", ".\n\n"):
+        assert prompts(family, query, document + end) == [case.official(query, document + end, max_tokens=max_tokens)]
 
 
 def test_the_authors_own_limit_holds_where_it_is_shorter(tmp_path: Path) -> None:
@@ -228,7 +237,7 @@ PAIR = f"{{{{ {QUERY} }}}} {{{{ {DOCUMENT} }}}}"
         ({"chat_template.jinja": f"{{{{ {QUERY} }}}} {{{{ {QUERY} }}}}"}, "{query} once"),
         ({"chat_template.jinja": f"{{{{ {QUERY} }}}}"}, "{document} once"),
         ({"chat_template.jinja": "{{ messages[0].content }}{{ strftime_now('%Y') }}"}, "day to day"),
-        ({"chat_template.jinja": "{{ raise_exception('roles must alternate') }}"}, "roles must alternate"),
+        ({"chat_template.jinja": "{{ raise_exception('roles must\\nalternate') }}"}, "roles must alternate"),
         ({"chat_template.jinja": "{{ messages.__class__.__mro__ }}"}, "unsafe"),
         ({"chat_template.jinja": "{% for"}, "no Jinja"),
         ({"chat_template.jinja": None}, "no chat template"),
@@ -261,6 +270,63 @@ def test_a_tokenizer_that_reads_pieces_otherwise_is_refused(tmp_path: Path) -> N
     (folder / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
     with pytest.raises(SettingsError, match="reads the pieces"):
         build(folder)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The Hugging Face hub, with one repository: the files of `folder`."""
+
+    folder: Path
+    failing = False
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = self.folder / self.path.partition("/resolve/main/")[2]
+        content = path.read_bytes() if path.is_file() else b""
+        self.send_response(403 if self.failing and not content else 200 if content else 404)
+        self.send_header("x-repo-commit", "a" * 40)
+        if content:
+            self.send_header("etag", f'"{hashlib.sha256(content).hexdigest()}"')
+        elif not self.failing:
+            self.send_header("x-error-code", "EntryNotFound")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+LOAD = """
+import sys
+from gateway.families import family_of
+from gateway.settings import ModelSettings, SettingsError
+try:
+    print(family_of("m", ModelSettings("published", "http://h", hub="org/name")).fingerprint)
+except SettingsError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_recipe_is_read_from_the_hub_and_a_file_that_cannot_be_had_is_not_taken_for_none(
+    tmp_path: Path, failing: bool
+) -> None:
+    folder = publish(tmp_path / "files", CASES["query as system message"])
+    hub = type("OneRepository", (Hub,), {"folder": folder, "failing": failing})
+    with ThreadingHTTPServer(("127.0.0.1", 0), hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        variables = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "home")}
+        command = [sys.executable, "-c", LOAD]
+        ran = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=60)
+        server.shutdown()
+    if failing:  # tokenizer_config.json may be there, with a limit of its own
+        assert "tokenizer_config.json, and the hub did not give it" in ran.stderr
+    else:
+        model = ModelSettings("published", "http://h", tokenizer=str(folder))
+        assert ran.stdout.strip() == family_of("m", model).fingerprint, ran.stderr
 
 
 async def test_a_published_recipe_answers_through_the_front_door(

@@ -149,7 +149,7 @@ def test_the_cut_at_the_context_is_exact_to_the_token(folder: Path, case: Case, 
     else:  # the authors' code would cut the query off, which stands last: the document's last tokens go instead
         ends = [case.official(query, document)[::-1] for document in ("0", "1 2 3 4")]
         behind = next(place for place, (one, other) in enumerate(zip(*ends, strict=False)) if one != other)
-        expected = whole if spare >= 0 else whole[: max_tokens - behind] + ends[0][:behind][::-1]
+        expected = whole if spare > 0 else whole[: max_tokens - behind] + ends[0][:behind][::-1]
         assert ids == expected
         assert case.tokenizer.decode(ids, skip_special_tokens=False).count(query) == 1
     assert (cut.cut, cut.query_cut) == (len(whole) - len(ids), 0)
