@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Router
 
 from gateway.caches import cache_of
-from gateway.engines import EngineClient, EngineStatus, EngineTransport, Readiness, VllmEngine
+from gateway.engines import ENGINES, EngineClient, EngineStatus, EngineTransport, Readiness
 from gateway.families import Family, family_of
 from gateway.http.app import Application
 from gateway.http.auth import Auth
@@ -35,7 +35,7 @@ def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | 
     def model_of(name: str, model: ModelSettings) -> Model:
         client = EngineClient(name, model.engine, transport, timeout_s=settings.limits.engine_timeout_s)
         family = families[name]
-        engine = VllmEngine(name, model, family, client, preprocessor if family.multimodal else None)
+        engine = ENGINES[family.unit](name, model, family, client, preprocessor if family.multimodal else None)
         readiness = Readiness(engine, cache, refuses=settings.scoring == "refuse")
         scorer = Scorer(engine, readiness, cache, max_pairs_waiting=settings.limits.max_pairs_waiting)
         # The hub's own name is a name for the model too.

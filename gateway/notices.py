@@ -18,7 +18,7 @@ def notices(request: RerankRequest, model: Model, outcomes: Sequence[Outcome], d
         yield Notice(Field("instruction"), f"ignored, {model.name} takes none")
     scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]
     if query_cut := max((score.query_cut for score in scores), default=0):
-        yield Notice(Field("query"), f"cut to half of the model's context, {query_cut} tokens were not read")
+        yield Notice(Field("query"), f"cut, {query_cut} tokens were not read")
     if cut := [score.cut for score in scores if score.cut]:
         yield Notice(Field("documents"), f"{len(cut)} of {len(scores)} were cut, {sum(cut)} tokens were not read")
     if len(scores) < len(outcomes):

@@ -2,9 +2,23 @@
 
 from gateway.engines.base import Engine, Examiner, Trust
 from gateway.engines.client import EngineClient
+from gateway.engines.lists import ListEngine
 from gateway.engines.readiness import Readiness
 from gateway.engines.status import EngineStatus
 from gateway.engines.transport import EngineTransport
 from gateway.engines.vllm import VllmEngine
+from gateway.families.base import Unit
 
-__all__ = ["Engine", "EngineClient", "EngineStatus", "EngineTransport", "Examiner", "Readiness", "Trust", "VllmEngine"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineClient",
+    "EngineStatus",
+    "EngineTransport",
+    "Examiner",
+    "Readiness",
+    "Trust",
+    "VllmEngine",
+]
+
+ENGINES: dict[Unit, type[VllmEngine]] = {Unit.PAIR: VllmEngine, Unit.LIST: ListEngine}

@@ -7,7 +7,12 @@ from gateway.domain import Outcome, Pair, ScoringOptions
 
 
 class Engine(Protocol):
-    """The way to a model's scores. `score` raises EngineError."""
+    """The way to a model's scores. `score` raises EngineError.
+
+    listwise: a document's score depends on the others beside it, and on their order.
+    """
+
+    listwise: bool
 
     def canonical(self, options: ScoringOptions) -> ScoringOptions:
         """The same for all options that this engine treats alike: they share their scores. Raises BadRequest."""

@@ -18,6 +18,8 @@ from gateway.media.vision import Prepared
 STABLE_WITHIN = 0.03
 # A reranker puts the related text far above; one served without its override or its template does not.
 SEPARATES_BY = 0.1
+# Cosines, as half of 1 + cosine, lie closer together.
+LISTS_SEPARATE_BY = 0.02
 # Without a rounding, a logit and the number that a server calls its score are equal only if it applied nothing.
 SAME_WITHIN = 1e-6
 QUERY = "what is the capital of France"
@@ -131,9 +133,10 @@ class Examination:
             raise EngineBadResponse(f"the same pair's score moves by {spread:.3f} with its place in a batch")
         margin = scores[RELATED][0] - scores[UNRELATED][0]
         # Without a hub id nobody knows what the weights should find relevant.
-        if self._engine.settings.hub is not None and margin < SEPARATES_BY:
+        least = LISTS_SEPARATE_BY if self._engine.listwise else SEPARATES_BY
+        if self._engine.settings.hub is not None and margin < least:
             raise EngineBadResponse(
-                f"a related text scores {margin:.3f} above an unrelated one, not {SEPARATES_BY} or more: "
+                f"a related text scores {margin:.3f} above an unrelated one, not {least} or more: "
                 "wrong weights, classification override or template"
             )
         return f"stable within {spread:.4f}, related above unrelated by {margin:.3f}"
@@ -144,6 +147,8 @@ class Examination:
         A server that does not know it gives scores, whose sigmoids would be wrong. vLLM before 0.31 switches off layers
         inside the heads of some classes too (vllm#57664), so that its logits are not those behind its own scores.
         """
+        if self._engine.listwise:
+            return "the engine gives cosines, and applies nothing"
         if not self.logits:
             raise EngineBadResponse("not measured, since no plain pair was scored")
         activated = await self._logits(PAIRS, activated=True)
@@ -158,6 +163,8 @@ class Examination:
         return "the logits are raw, and the engine's own scores their sigmoids"
 
     async def _logits(self, pairs: Sequence[Pair], *, activated: bool = False) -> list[float]:
+        if self._engine.listwise and len(pairs) > 1:  # each in a list of its own
+            return [number for pair in pairs for number in await self._logits([pair], activated=activated)]
         prompts: list[Prompt] = []
         for rendered in await self._engine.family.render(pairs, {}, self._engine.canonical(ScoringOptions())):
             if isinstance(rendered, Refused):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gateway.domain import Outcome, Pair, Score
 from gateway.engines.wires import Usage
 from gateway.errors import EngineUntrusted
-from gateway.families.base import MultimodalPrompt, Prompt, Rendered
+from gateway.families.base import ListPrompt, MultimodalPrompt, Prompt, Rendered
 
 # Where pictures split a prompt's text, the engine may count so many tokens more or less than its pieces have apart.
 SEAM_TOKENS = 8
@@ -40,10 +40,20 @@ def check_count(prompts: Sequence[Prompt], usage: Usage | None) -> None:
         )
 
 
+def expected_scores(prompts: Sequence[Prompt]) -> int:
+    """Scores that an engine must give for prompts of one type: one each, or one per document of a list."""
+    return sum(len(prompt.documents) if isinstance(prompt, ListPrompt) else 1 for prompt in prompts)
+
+
+def shares(total: int, parts: int) -> list[int]:
+    """A count in equal shares, exact in the sum."""
+    share, rest = divmod(total, parts)
+    return [share + (place < rest) for place in range(parts)]
+
+
 def tokens_of(prompts: Sequence[Prompt], usage: Usage | None) -> list[int]:
     """Per prompt: exact for token ids; for text an equal share of what the engine counted, exact in the sum."""
     if not isinstance(prompts[0], Pair):
         return [len(prompt) if isinstance(prompt, list) else prompt.tokens for prompt in prompts]  # type: ignore[union-attr]
     total = (usage.prompt_tokens or usage.total_tokens or 0) if usage else 0
-    share, rest = divmod(total, len(prompts))
-    return [share + (place < rest) for place in range(len(prompts))]
+    return shares(total, len(prompts))

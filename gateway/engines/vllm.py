@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.domain import Blob, Outcome, Pair, Refused, Score, ScoringOptions
 from gateway.engines import media
 from gateway.engines.client import EngineClient
-from gateway.engines.outcomes import best_chunk, check_count, tokens_of
+from gateway.engines.outcomes import best_chunk, check_count, expected_scores, tokens_of
 from gateway.engines.wires import WIRES, PromptRefused, Usage, decoding, post
 from gateway.errors import EngineBadResponse, EngineUntrusted, Unreadable
 from gateway.families.base import Family, Prompt, Rendered
@@ -24,6 +24,8 @@ class VllmEngine:
     preprocessor: for families that see pictures and videos. names: all that the operator says of the model, and the
     recipe. mismatch: in words, how the last scores differed in their count of tokens, if they did.
     """
+
+    listwise = False
 
     def __init__(
         self,
@@ -72,18 +74,24 @@ class VllmEngine:
     async def _score_prompts(self, prompts: Sequence[Prompt]) -> list[Outcome]:
         """A score per prompt. vLLM fails a whole call for one prompt it cannot read, so a 400 is halved until found."""
         try:
-            logits, usage = await self.logits(prompts)
-        except EngineUntrusted as error:
-            self.mismatch = str(error)
-            raise
+            logits, usage = await self.scored(prompts)
         except PromptRefused as refusal:
             if len(prompts) == 1:
                 return [Refused(str(refusal), Unreadable.code)]
             middle = len(prompts) // 2
             return [*await self._score_prompts(prompts[:middle]), *await self._score_prompts(prompts[middle:])]
-        self.mismatch = ""
         scores = self.family.calibrate(logits)
         return [Score(score, tokens) for score, tokens in zip(scores, tokens_of(prompts, usage), strict=True)]
+
+    async def scored(self, prompts: Sequence[Prompt]) -> tuple[list[float], Usage | None]:
+        """The same as `logits`, and `mismatch` tells of this call."""
+        try:
+            found = await self.logits(prompts)
+        except EngineUntrusted as error:
+            self.mismatch = str(error)
+            raise
+        self.mismatch = ""
+        return found
 
     async def logits(self, prompts: Sequence[Prompt], *, activated: bool = False) -> tuple[list[float], Usage | None]:
         """Logits of prompts of one type, in order, and what the engine counted.
@@ -101,6 +109,6 @@ class VllmEngine:
         with decoding():
             numbers, usage = wire.read(await post(self.client, wire.path, wire.body(prompts, activated)))
         numbers.sort()
-        if [index for index, _ in numbers] != list(range(len(prompts))):
-            raise EngineBadResponse(f"the engine was asked for {len(prompts)} scores and did not give each once")
+        if [index for index, _ in numbers] != list(range(count := expected_scores(prompts))):
+            raise EngineBadResponse(f"the engine was asked for {count} scores and did not give each once")
         return [number for _, number in numbers], usage

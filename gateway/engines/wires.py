@@ -15,7 +15,7 @@ import msgspec
 from gateway.domain import Pair
 from gateway.engines.client import EngineClient
 from gateway.errors import EngineBadResponse, EngineUnavailable
-from gateway.families.base import MultimodalPrompt, Prompt, TextPrompt, Wire
+from gateway.families.base import ListPrompt, MultimodalPrompt, Prompt, TextPrompt, Wire
 
 NO_OVERRIDE = "it is served without the classification override, start it with `rerank engine`"
 
@@ -48,6 +48,16 @@ class _ClassifyItem(msgspec.Struct):
 
 class _ClassifyReply(msgspec.Struct):
     data: list[_ClassifyItem]
+    usage: Usage | None = None
+
+
+class _RankedItem(msgspec.Struct):
+    index: int
+    relevance_score: float
+
+
+class _RerankReply(msgspec.Struct):
+    results: list[_RankedItem]
     usage: Usage | None = None
 
 
@@ -117,6 +127,13 @@ def _token_ids_body(prompts: Sequence[Prompt], activated: bool) -> dict[str, Any
     return {"input": prompts, "use_activation": activated}
 
 
+def _list_body(prompts: Sequence[Prompt], _activated: bool) -> dict[str, Any]:
+    (prompt,) = cast("Sequence[ListPrompt]", prompts)
+    body: dict[str, Any] = {"query": prompt.query, "documents": prompt.documents}
+    return body if prompt.instruction is None else {**body, "instruction": prompt.instruction}
+
+
+_rerank_reply = msgspec.json.Decoder(_RerankReply)
 _score_reply = msgspec.json.Decoder(_ScoreReply)
 _classify_reply = msgspec.json.Decoder(_ClassifyReply)
 
@@ -133,12 +150,18 @@ def _logits(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
     return [(item.index, item.probs[0]) for item in reply.data], reply.usage
 
 
+def _cosines(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
+    reply = _rerank_reply.decode(body)
+    return [(item.index, item.relevance_score) for item in reply.results], reply.usage
+
+
 # `use_activation` came with 0.11.1, and token ids with 0.15.1. `instruction` came to /score with 0.22: before, it is
 # ignored and the scores are others.
 WIRES: dict[Wire, WireFormat] = {
     Wire.TEXTS: WireFormat("/score", _texts_body, _scores, (0, 11, 1)),
     Wire.TOKEN_IDS: WireFormat("/classify", _token_ids_body, _logits, (0, 15, 1)),
     Wire.MULTIMODAL: WireFormat("/score", _multimodal_body, _scores, (0, 22, 0)),
+    Wire.LIST: WireFormat("/rerank", _list_body, _cosines, (0, 22, 0)),
 }
 
 

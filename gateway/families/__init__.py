@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.families.base import Family, Unit
+from gateway.families.base import Family
 from gateway.families.cross_encoder import NeedsPromptError, bi_encoder, cross_encoder
 from gateway.families.jina_v3 import JinaV3
 from gateway.families.qwen3 import Qwen3
@@ -50,7 +50,7 @@ def family_of(name: str, model: ModelSettings) -> Family:
     if model.family not in FAMILIES:
         raise SettingsError(f"models.{name}.family: {model.family!r} is none of {', '.join(FAMILIES)}")
     try:
-        family = FAMILIES[model.family](model)
+        return FAMILIES[model.family](model)
     except NeedsPromptError:
         prompted = ", ".join(known for known in FAMILIES if known not in TEXT_FAMILIES)
         raise SettingsError(
@@ -59,6 +59,3 @@ def family_of(name: str, model: ModelSettings) -> Family:
         ) from None
     except SettingsError as error:
         raise SettingsError(f"models.{name}.{error}") from None
-    if family.unit is not Unit.PAIR:  # the cache, the slices and the spans all take pairs for granted
-        raise SettingsError(f"models.{name}.family: {model.family} ranks whole lists, and only pairs are scored here")
-    return family

@@ -31,12 +31,16 @@ class TextPrompt(NamedTuple):
 
 
 class ListPrompt(NamedTuple):
-    """All documents of a request in one prompt, which the engine writes. tokens: how many it will read."""
+    """All documents of a request in one prompt, which the engine writes.
+
+    tokens: how many it will read. cut: those left out of each document.
+    """
 
     query: str
     documents: tuple[str, ...]
     instruction: str | None
     tokens: int
+    cut: tuple[int, ...]
 
 
 # Token ids of a whole prompt, texts for a server that writes the prompt, or media and texts for one.

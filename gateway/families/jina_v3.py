@@ -79,7 +79,8 @@ class JinaV3:
                 f"the list has {tokens} tokens and the model reads {self._max_tokens}: send fewer or shorter documents",
                 field=Field("documents"),
             )
-        return Rendered((ListPrompt(query, documents, instruction, tokens),), sum(left for _, left in cut), query_cut)
+        left = tuple(left for _, left in cut)
+        return Rendered((ListPrompt(query, documents, instruction, tokens, left),), sum(left), query_cut)
 
     def calibrate(self, raw: Sequence[float]) -> list[float]:
         """Cosines as (1 + cosine) / 2, the weight that the author's own code makes of them."""

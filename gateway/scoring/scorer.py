@@ -10,7 +10,7 @@ from gateway.caches import Cache
 from gateway.domain import Content, Outcome, Pair, RerankRequest, ScoringOptions
 from gateway.engines import Engine, Examiner
 from gateway.errors import EngineUnavailable, Overloaded
-from gateway.scoring.cache_keys import pair_keys
+from gateway.scoring.cache_keys import list_keys, pair_keys
 from gateway.scoring.cache_values import decoded, encoded
 from gateway.scoring.fair_queue import FairQueue
 
@@ -62,6 +62,7 @@ class Scorer:
     """The way to one engine, whose scores are right as far as `examiner` knows."""
 
     def __init__(self, engine: Engine, examiner: Examiner, cache: Cache | None, *, max_pairs_waiting: int) -> None:
+        self.listwise = engine.listwise
         self._engine = engine
         self._examiner = examiner
         self._cache = cache
@@ -84,8 +85,10 @@ class Scorer:
         identity, doubt = await self._examiner.known()
         cache = None if request.no_store or doubt else self._cache
         query = request.query
-        keys = pair_keys(identity, options, query, documents)
+        keys = (list_keys if self.listwise else pair_keys)(identity, options, query, documents)
         known = {} if cache is None else decoded(keys, await cache.get_many(keys))
+        if self.listwise and len(known) < len(keys):
+            known = {}  # a list is scored whole
         looked_s = time.perf_counter()
         seconds = {"cache": looked_s - started_s}
         cached = [known[key] for key in keys if key in known]

@@ -226,7 +226,7 @@ async def test_a_long_query_is_cut_to_half_the_context_and_the_document_still_re
     assert query.startswith(read)
     assert 140 <= len(text_ids(read)) <= 150
     assert response.json()["meta"]["warnings"][0] == (
-        f"query: cut to half of the model's context, {len(text_ids(query)) - len(text_ids(read))} tokens were not read"
+        f"query: cut, {len(text_ids(query)) - len(text_ids(read))} tokens were not read"
     )
 
 
