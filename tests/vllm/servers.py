@@ -107,9 +107,10 @@ def gateway(
     models: Mapping[str, Mapping[str, object]],
     *,
     ready_within_s: float = START_TIMEOUT_S,
+    wait_for: str = "/readyz",
     **settings: object,
 ) -> Iterator[str]:
-    """Base URL of `python -m gateway` with these `models` in its configuration file."""
+    """Base URL of `python -m gateway` with these `models` in its configuration file, once `wait_for` answers 200."""
     port = free_port()
     # Without a cache, so that vLLM answers every request.
     config = {"host": "127.0.0.1", "port": port, "cache": "none", "models": models, **settings}
@@ -118,7 +119,7 @@ def gateway(
     file.write_text(yaml.safe_dump(config))
     url = f"http://127.0.0.1:{port}"
     command: list[str | Path] = [sys.executable, "-m", "gateway", "--config", file]
-    with running(name, command, f"{url}/readyz", within_s=ready_within_s):
+    with running(name, command, f"{url}{wait_for}", within_s=ready_within_s):
         yield url
 
 
