@@ -9,7 +9,6 @@ import pytest
 
 from tests.docs.pages import page
 from tests.vllm.families.proofs import (
-    HEAD,
     INSTRUCTIONS,
     ORDINARY,
     PROOFS,
@@ -20,10 +19,10 @@ from tests.vllm.families.proofs import (
     lengths_around_the_limit,
     measure,
     running_proof,
-    table,
 )
 from tests.vllm.families.recipes import Case
 from tests.vllm.families.reference import Authors
+from tests.vllm.families.table import HEAD, table
 from tests.vllm.provision import PYTHON, REPOSITORY
 from tests.vllm.test_wrong_starts import assert_refused
 

@@ -75,7 +75,7 @@ def mxbai(folder: Path, vocabulary: Path) -> None:
 
     # vLLM's CPU build refuses heads of 16 dimensions, and Qwen2 has no head_dim of its own.
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
-    _decoder(folder, Qwen2Config, Qwen2ForCausalLM, seed=1, initializer_range=0.35, **heads)
+    _decoder(folder, Qwen2Config, Qwen2ForCausalLM, seed=1, initializer_range=0.3, **heads)
 
 
 def zerank(folder: Path, vocabulary: Path) -> None:

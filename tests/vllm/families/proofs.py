@@ -1,13 +1,8 @@
-"""What is proved of each family: a tiny model, the pairs, and the gateway's scores beside the author's recipe.
-
-`python -m tests.vllm.families.proofs` starts every engine and prints the table of docs/models.md.
-"""
+"""What is proved of each family: a tiny model, the pairs, and the gateway's scores beside the author's recipe."""
 
 import contextlib
 import dataclasses
 import random
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -243,36 +238,3 @@ def words(count: int) -> str:
     """A text of `count` tokens of every tokenizer here, without repeated stretches."""
     dice = random.Random(7)
     return " ".join(dice.choice(WORDS) for _ in range(count))
-
-
-HEAD = (
-    *("model", "the author's code", "pairs", "this gateway"),
-    *("vLLM as documented: ordinary texts", "control tokens in a document", "longer than the context"),
-)
-
-
-def table(rows: Sequence[Row]) -> str:
-    lines = [list(HEAD), ["---", "---", *("---:" for _ in HEAD[2:])]]
-    for row in rows:
-        figures = [_rounded(figure) for figure in (row.ours, *row.documented)]
-        lines.append([row.proof.name, row.proof.author, str(row.pairs), *figures])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _rounded(difference: float) -> str:
-    return f"{difference:.2f}" if difference >= 0.01 else f"{difference:.0e}".replace("e-0", "e-")
-
-
-def print_table() -> None:
-    """Row by row, as each engine has been measured. The seconds of each go to stderr."""
-    print(table([]))
-    with Authors() as authors:
-        for proof in PROOFS:
-            began = time.monotonic()
-            with running_proof(proof, authors) as running:
-                print(table([measure(running)]).splitlines()[-1], flush=True)
-            print(f"{proof.kind}: {time.monotonic() - began:.0f} s", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    print_table()

@@ -337,8 +337,9 @@ class JinaM0(Recipe):
 class JinaV3:
     """jina-reranker-v3's modeling.py: one prompt for all documents of a list, cosine of two projected states.
 
-    Its tokens for the embeddings are taken out of a caller's texts, as there. A list longer than 125 documents is
-    scored in blocks, whose query vectors are averaged by weight.
+    Its tokens for the embeddings are taken out of a caller's texts, as there. Other control tokens are broken by a
+    zero-width space, where the author's code obeys them: the prompt is a text, so that they cannot be read as one.
+    A list longer than 125 documents is scored in blocks, whose query vectors are averaged by weight.
     """
 
     block, document_tokens, query_tokens = 125, 2048, 512
@@ -379,6 +380,7 @@ class JinaV3:
     def prompt(self, query: str, documents: Sequence[str], instruction: str | None) -> str:
         """The prompt of one block."""
         query, *documents = (self._sanitized(text) for text in (query, *documents))
+        instruction = instruction and self._sanitized(instruction)
         passages = "\n".join(
             f'<passage id="{place}">\n{document}<|embed_token|>\n</passage>' for place, document in enumerate(documents)
         )
@@ -392,10 +394,6 @@ class JinaV3:
             f"<|im_start|>system\n{self.system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n"
             "<|im_start|>assistant\n<think>\n\n</think>\n\n"
         )
-
-    def tokens(self, query: str, documents: Sequence[str], instruction: str | None) -> int:
-        """Length of the prompt of one block."""
-        return len(self.tokenizer(self.prompt(query, documents, instruction))["input_ids"])
 
     def _vectors(self, query: str, documents: Sequence[str], instruction: str | None) -> tuple[Any, Any]:
         import torch
@@ -413,7 +411,10 @@ class JinaV3:
         return decoded
 
     def _sanitized(self, text: str) -> str:
-        return text.replace("<|rerank_token|>", "").replace("<|embed_token|>", "")
+        text = text.replace("<|rerank_token|>", "").replace("<|embed_token|>", "")
+        for token in self.tokenizer.get_added_vocab():
+            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+        return text
 
 
 RECIPES: dict[str, type[Recipe]] = {
