@@ -1,4 +1,4 @@
-"""What is proved of each family: a tiny model, the pairs, and the gateway's scores beside the author's recipe."""
+"""The proof of each family: a tiny model, the pairs, and the gateway's scores beside the author's recipe."""
 
 import contextlib
 import dataclasses
