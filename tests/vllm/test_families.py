@@ -70,7 +70,7 @@ def assert_told(row: Row) -> None:
 
 @pytest.mark.timeout(600)  # Sentence Transformers is slow to import beside a busy engine
 def test_the_references_equal_sentence_transformers_itself(authors: Authors) -> None:
-    """Where its CrossEncoder is the author's code. Control tokens are left out: it obeys a caller's."""
+    """Its CrossEncoder is the author's code of some. It obeys control tokens in a text, so that none is tried."""
     asked: list[tuple[Proof, tuple[tuple[str, str], ...], str | None]] = []
     for proof in (proof for proof in PROOFS if proof.author == ST):
         pairs = (*ORDINARY, *lengths_around_the_limit(proof, authors))

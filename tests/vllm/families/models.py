@@ -84,6 +84,12 @@ def zerank(folder: Path, vocabulary: Path) -> None:
     _decoder(folder, Qwen3Config, Qwen3ForCausalLM, seed=2, head_dim=32, initializer_range=0.35)
 
 
+def ctxl(folder: Path, vocabulary: Path) -> None:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    _decoder(folder, Qwen3Config, Qwen3ForCausalLM, seed=9, head_dim=32, initializer_range=0.3)
+
+
 def published(folder: Path, vocabulary: Path) -> None:
     """A folder as Sentence Transformers saves a reranker made of a causal model, with a score of two tokens."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -303,7 +309,7 @@ ONE_LABEL = {"0": "LABEL_0"}
 BUILDERS: dict[str, Callable[[Path, Path], None]] = {
     build.__name__: build
     for build in (
-        *(mxbai, zerank, published, published_one, seq_cls, nemotron, gemma),
+        *(mxbai, zerank, ctxl, published, published_one, seq_cls, nemotron, gemma),
         *(bert, two_labels, embedder, xlm_roberta, modern_bert, jina_v3, jina_m0),
     )
 }

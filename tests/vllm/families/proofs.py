@@ -1,4 +1,4 @@
-"""What is proved of each family: a tiny model, the pairs, and the gateway's scores beside the author's recipe."""
+"""The proof of each family: a tiny model, the pairs, and the gateway's scores beside the author's recipe."""
 
 import contextlib
 import dataclasses
@@ -18,14 +18,14 @@ from launch.memory import default_plan
 from launch.vllm import TESTED_VLLM, Vllm
 from tests.vllm.corpus import FORGED_DOCUMENTS, ORDINARY_DOCUMENTS, QUERIES
 from tests.vllm.families.models import PUBLISHED_PROMPT, WORDS, FamilyModel
-from tests.vllm.families.recipes import RECIPES, Answer, BgeGemma, Case, Mxbai, sigmoid
+from tests.vllm.families.recipes import RECIPES, Answer, BgeGemma, Case, Ctxl, Mxbai, sigmoid
 from tests.vllm.families.reference import Authors
 from tests.vllm.provision import VLLM
-from tests.vllm.servers import free_port, gateway, running
+from tests.vllm.servers import ONE_WORKER, free_port, gateway, running
 
 MODEL = "tiny"
 BOUND = 1e-5
-SIZES = ("--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", "64M")
+SIZES = ("--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", "64M", *ONE_WORKER)
 QUERY = "what is the capital of France?"
 ORDINARY_QUERIES = tuple(query for query in QUERIES if "<|" not in query)
 # Control tokens of the other tokenizers, beside those of Qwen's in the corpus. XLM-RoBERTa's <pad> is left out: a
@@ -90,6 +90,15 @@ def _published(query: str, document: str) -> str:
     return f"{system}{user}<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
+def _ctxl(query: str, document: str) -> str:
+    return f"{Ctxl.task}\n<Document> {document}\n<Query> {query} ??"
+
+
+def _joined(query: str, document: str) -> str:
+    """The text that /score makes of a pair without a template."""
+    return f"{query}{document}"
+
+
 ST = "Sentence Transformers 6.2"
 PROOFS = (
     Proof("mxbai-rerank-v2", "mxbai-rerank-v2", "mxbai", 2048, "mxbai_rerank 0.1.6", True, _mxbai),
@@ -104,9 +113,10 @@ PROOFS = (
         documented=_nemotron,
         documented_sigma=1.0,
     ),
+    Proof("ctxl-rerank-v2-instruct", "ctxl-rerank-v2", "ctxl", 2048, "its model card", True, _ctxl),
     Proof("Sentence Transformers files, two tokens", "published", "published", 2048, ST, True, _published),
     Proof("Sentence Transformers files, one token", "published", "published_one", 2048, ST, True, _published),
-    Proof("Qwen3-Reranker `-seq-cls`", "qwen3-reranker", "seq_cls", 2048, "QwenLM/Qwen3-Embedding", True),
+    Proof("Qwen3-Reranker `-seq-cls`", "qwen3-reranker", "seq_cls", 2048, "QwenLM/Qwen3-Embedding", True, _joined),
     Proof("BERT, activation off (ms-marco)", "cross-encoder", "bert", 512, ST),
     # A document travels as text. If it is cut behind a blank that is a token of its own, the server does not read that.
     Proof("XLM-RoBERTa (bge-reranker)", "cross-encoder", "xlm_roberta", 512, ST, bound=1e-4),
