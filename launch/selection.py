@@ -49,5 +49,5 @@ def default_name(catalogue: Catalogue, machine: Machine, console: Console) -> st
         return catalogue.default_models["gpu"]
     name = catalogue.default_models["cpu"]
     missing = "vLLM is not installed (--install-vllm does that)" if machine.has_gpu else "No NVIDIA GPU here"
-    console.say(f"{missing}: serving {name}, small and English first, good for trying things out")
+    console.say(f"{missing}: serving {name}, small, for English and Chinese, good for trying things out")
     return name

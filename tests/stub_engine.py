@@ -44,7 +44,6 @@ class StubEngine:
     names: of the model; where there are none, its name and the markers of `rerank engine` for any family.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
-    reads_apart: it embeds each text of a pair alone.
     prompt: finds the query and the document in the text of token ids.
     tokenize_status, health_status: what those answer when not 200.
     activation: of its own scores, for whoever does not ask for logits. adds_tokens: to each prompt, behind our back.
@@ -55,7 +54,6 @@ class StubEngine:
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self.tokenizer = tokenizer
-        self.reads_apart = False
         self.prompt = PROMPT
         self.version: str | None = "0.32.0"
         self.max_tokens = 1_000_000
@@ -186,8 +184,6 @@ class StubEngine:
     def _count_pair(self, query: str, document: str) -> int:
         if self.tokenizer is None:
             return len(f"{query} {document}".split())
-        if self.reads_apart:
-            return len(self.tokenizer.encode(query).ids) + len(self.tokenizer.encode(document).ids)
         return len(self.tokenizer.encode(query, document).ids)
 
     def _count(self, text: str) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gateway.families.base import Family
-from gateway.families.cross_encoder import NeedsPromptError, bi_encoder, cross_encoder
+from gateway.families.cross_encoder import NeedsPromptError, cross_encoder
 from gateway.families.jina_v3 import JinaV3
 from gateway.families.qwen3 import Qwen3
 from gateway.families.qwen3_vl import Qwen3Vl
@@ -28,7 +28,6 @@ def published(model: ModelSettings) -> Family:
 
 FAMILIES: dict[str, Callable[[ModelSettings], Family]] = {
     "cross-encoder": cross_encoder,
-    "bi-encoder": bi_encoder,
     "qwen3-reranker": Qwen3,
     "qwen3-vl-reranker": Qwen3Vl,
     "mxbai-rerank-v2": mxbai_rerank_v2,
@@ -41,9 +40,6 @@ FAMILIES: dict[str, Callable[[ModelSettings], Family]] = {
     "published": published,
 }
 
-# These send pairs as text; all others write the prompt.
-TEXT_FAMILIES = {"cross-encoder", "bi-encoder"}
-
 
 def family_of(name: str, model: ModelSettings) -> Family:
     """The recipe of the model called so. Raises SettingsError for an unknown family, or without its tokenizer."""
@@ -52,7 +48,7 @@ def family_of(name: str, model: ModelSettings) -> Family:
     try:
         return FAMILIES[model.family](model)
     except NeedsPromptError:
-        prompted = ", ".join(known for known in FAMILIES if known not in TEXT_FAMILIES)
+        prompted = ", ".join(known for known in FAMILIES if known != model.family)
         raise SettingsError(
             f"models.{name}.family: {model.family} joins query and document by special tokens, and this tokenizer has "
             f"none for that. The model reads a prompt: name its family, one of {prompted}"

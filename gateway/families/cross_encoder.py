@@ -1,4 +1,4 @@
-"""Pairs as text, for a server that joins a query and a document itself: cross-encoders, and embedding models."""
+"""Cross-encoders: pairs as text, for a server that joins a query and a document itself."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -33,10 +33,6 @@ def cross_encoder(model: ModelSettings) -> Family:
     if family.special_tokens == 0:
         raise NeedsPromptError("family")
     return family
-
-
-def bi_encoder(model: ModelSettings) -> Family:
-    return RawText(model) if model.tokenizer is None else CutTextsApart(model)
 
 
 class RawText:
@@ -84,7 +80,7 @@ class CutText(RawText):
     def __init__(self, model: ModelSettings) -> None:
         super().__init__(model)
         self._tokenizer, _, digest = tokenizers_of(model)
-        self.special_tokens = self._special_tokens()
+        self.special_tokens: int = self._tokenizer.num_special_tokens_to_add(True)
         self._max_tokens = model.max_tokens - self.special_tokens
         self._max_tokens_per_doc = model.max_tokens_per_doc or self._max_tokens
         self._empty = next((text for text in NO_TOKENS if not ids_of(self._tokenizer, text)), None)
@@ -115,11 +111,6 @@ class CutText(RawText):
             for (query, document), piece in zip(texts, pieces, strict=True)
         ]
 
-    def _special_tokens(self) -> int:
-        """Tokens of a pair that are of neither text."""
-        count: int = self._tokenizer.num_special_tokens_to_add(True)
-        return count
-
     def _cut_query(self, query: str) -> CutQuery:
         cap = min(self._max_tokens // 2, self._max_tokens_per_doc)
         query, cut = first_tokens(self._tokenizer, query, cap)
@@ -149,11 +140,3 @@ class CutText(RawText):
 
     def _prompt(self, query: CutQuery, document: str, tokens: int) -> TextPrompt:
         return TextPrompt(query.text, document or self._empty or "", self.special_tokens + query.tokens + tokens)
-
-
-class CutTextsApart(CutText):
-    """The pairs of an embedding model, whose server reads each text alone, with special tokens of its own."""
-
-    def _special_tokens(self) -> int:
-        count: int = self._tokenizer.num_special_tokens_to_add(False)
-        return 2 * count

@@ -1,1 +1,1 @@
-"""The embedded engine: all-MiniLM-L6-v2 on any processor, without torch, behind vLLM's wire."""
+"""The embedded engine: small models on any processor, without torch, behind vLLM's wire."""

@@ -1,85 +1,72 @@
-"""Encodes texts as unit vectors on all cores. Requests take turns every few texts, so that a long one blocks nobody."""
+"""A model in memory: token ids of one text or pair in, a vector or a logit out."""
 
-import asyncio
-import math
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
-from launch.embedded.weights import MAX_TOKENS
+from launch.embedded.architecture import Architecture
+from launch.embedded.weights import Weights, as_float32
 
-SEP = 102  # the id of [SEP], the last token of every text, even of a text that was cut
+Floats = npt.NDArray[np.float32]
 
-# Only the first characters of a text are tokenised. 256 tokens of ordinary text are about 1,000 characters, and the
+# Only the first characters of a text are tokenised. 512 tokens of ordinary text are about 2,000 characters, and the
 # tokens of a document with 60 million characters would fill gigabytes.
 MAX_CHARACTERS = 16_384
 
-# Texts per turn of a core, about 10 ms: long enough to hide the cost of switching threads, short enough to be fair.
-SLICE = 4
+
+class Rows(Protocol):
+    """A matrix of which rows are taken by their numbers."""
+
+    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> npt.NDArray[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """An encoded text: its vector, float32 [384] of length 1, and the number of tokens that the model read."""
+class Embeddings:
+    """The tables of a model's first step. first_position: the row of `positions` for the first token."""
 
-    vector: npt.NDArray[np.float32]
-    tokens: int
+    words: Rows
+    positions: Floats
+    types: Floats
+    first_position: int = 0
+
+    def sums(self, ids: Sequence[int], types: Sequence[int]) -> Floats:
+        """The sum of each token's word, position and type embedding: [tokens, hidden]."""
+        positions = self.positions[self.first_position :][: len(ids)]
+        sums: Floats = as_float32(self.words[np.array(ids)]) + positions + self.types[np.array(types)]
+        return sums
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model on this disk.
+
+    name: of the files kept for it. sha256: of its weights. weights: reads the tensors that its graph is built from.
+    """
+
+    name: str
+    sha256: str
+    architecture: Architecture
+    embeddings: Embeddings
+    weights: Callable[[], Weights]
 
 
 class Encoder:
-    """Runs a single-threaded `session` on `cores` threads at once."""
+    """Runs a graph in the caller's thread. Each text is a run of its own; `graph` gives the reason."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, tokenizer: Tokenizer, *, cores: int) -> None:
-        self._session, self._tokenizer, self._cores = session, tokenizer, cores
-        self._threads = ThreadPoolExecutor(cores, thread_name_prefix="encode")
-        self._free = asyncio.Semaphore(cores)
+    def __init__(self, graph: bytes, embeddings: Embeddings) -> None:
+        self._session, self._embeddings = open_session(graph), embeddings
 
-    async def encode(self, texts: Sequence[str]) -> dict[str, Encoded]:
-        """The encoded texts, by text. A text that occurs twice is encoded once.
-
-        A request has at most `cores` slices waiting, and the semaphore is first come, first served. So requests take
-        turns slice by slice: a request of 10,000 texts delays one of 10 texts by some hundredths of a second.
-        """
-        distinct = list(dict.fromkeys(texts))
-        slices = iter([distinct[start : start + SLICE] for start in range(0, len(distinct), SLICE)])
-        encoded: dict[str, Encoded] = {}
-
-        async def work() -> None:
-            for some in slices:
-                async with self._free:
-                    run = asyncio.get_running_loop().run_in_executor(self._threads, self._encode_slice, some)
-                    encoded.update(zip(some, await run, strict=True))
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._cores):
-                group.create_task(work())
-        return encoded
-
-    def encode_one(self, text: str) -> Encoded:
-        """Encode one text in the caller's thread. Each text is a run of its own; `graph` gives the reason."""
-        ids = self.token_ids(text[:MAX_CHARACTERS])
-        if len(ids) > MAX_TOKENS:
-            ids = [*ids[: MAX_TOKENS - 1], SEP]
-        (vector,) = self._session.run(None, {"ids": np.array(ids, np.int64)})
-        return Encoded(vector, len(ids))
-
-    def token_ids(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of the whole text. `special` adds [CLS] and [SEP]."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
-        return ids
-
-    def token_strings(self, ids: Sequence[int]) -> list[str | None]:
-        return [self._tokenizer.id_to_token(token) for token in ids]
-
-    def _encode_slice(self, texts: Sequence[str]) -> list[Encoded]:
-        return [self.encode_one(text) for text in texts]
+    def run(self, ids: Sequence[int], types: Sequence[int] | None = None) -> Floats:
+        """The vector of a text, or the logit of a pair as the only element. `types` are zeros by default."""
+        embedded = self._embeddings.sums(ids, types or [0] * len(ids))
+        (result,) = self._session.run(None, {"embedded": embedded})
+        found: Floats = result
+        return found
 
 
 def open_session(graph: bytes) -> onnxruntime.InferenceSession:
@@ -91,18 +78,8 @@ def open_session(graph: bytes) -> onnxruntime.InferenceSession:
 
 
 def open_tokenizer(content: str) -> Tokenizer:
-    """The tokenizer without the padding and truncation to 128 tokens of tokenizer.json, as in sentence-transformers."""
+    """The tokenizer without the padding and truncation that tokenizer.json may ask for."""
     tokenizer = Tokenizer.from_str(content)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
-
-
-def usable_cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Number of cores this process may use, by its affinity and, in a container, its cgroup's quota."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = cpu_max.read_text().split()
-        return max(1, min(allowed, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup v2 here, or "max": no quota
-        return allowed

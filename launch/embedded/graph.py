@@ -1,4 +1,6 @@
-"""Builds all-MiniLM-L6-v2 as an ONNX graph: the token ids of one text in, its unit vector out.
+"""Builds an encoder of BERT's kind as an ONNX graph: the embeddings of one text in, its unit vector or logit out.
+
+The word embeddings stay in the checkpoint, mapped from the disk. In the graph they would be most of its memory.
 
 Each text is a run of its own length. Without padding and without a batch, nothing but the text can influence its
 vector. This costs no time: quantised texts of 60 tokens take as long one by one as in batches of 4, 8 or 32 of equal
@@ -20,47 +22,68 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
-from launch.embedded.weights import MAX_TOKENS, Precision, Weights
+from launch.embedded.architecture import Architecture, Head
+from launch.embedded.weights import Array, Precision, Weights, as_float32
 
-Array = npt.NDArray[Any]
-
-LAYERS = 6
-HEADS = 12
-EPSILON = 1e-12  # config.json: layer_norm_eps
 CONTRIB = "com.microsoft"  # onnxruntime's own operators
 
 
-def build(weights: Weights, precision: Precision) -> bytes:
-    """The serialised model. Input `ids`: int64 [tokens], up to MAX_TOKENS. Output `vector`: float32 [384], length 1."""
-    graph = _Graph()
-    embed, linear = _KINDS[precision]
+def build(weights: Weights, architecture: Architecture, precision: Precision) -> bytes:
+    """The serialised model.
 
-    def add_and_norm(x: str, y: str, name: str) -> str:
-        gamma, beta = (graph.constant(weights[f"{name}.LayerNorm.{part}"]) for part in ("weight", "bias"))
-        return graph.add("LayerNormalization", graph.add("Add", x, y), gamma, beta, epsilon=EPSILON)
+    Input `embedded`: float32 [tokens, hidden], the sum of each token's embeddings. Output `result`: float32, the vector
+    [hidden] or the logit [1].
+    """
+    graph = _Graph()
+    linear = _LINEAR[precision]
+
+    def norm(x: str, name: str) -> str:
+        gamma, beta = (graph.constant(as_float32(weights[f"{name}.LayerNorm.{part}"])) for part in ("weight", "bias"))
+        return graph.add("LayerNormalization", x, gamma, beta, epsilon=architecture.epsilon)
 
     def dense(x: str, *names: str) -> str:
-        weight, bias = (np.concatenate([weights[f"{name}.{part}"] for name in names]) for part in ("weight", "bias"))
+        weight, bias = (
+            np.concatenate([as_float32(weights[f"{name}.{part}"]) for name in names]) for part in ("weight", "bias")
+        )
         return linear(graph, x, weight, bias)
 
     first = graph.constant(np.array([0]))
-    positions = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
-    position = graph.add("Slice", graph.constant(positions[:MAX_TOKENS]), first, graph.add("Shape", "ids"))
-    x = add_and_norm(embed(graph, weights["embeddings.word_embeddings.weight"]), position, "embeddings")
-    for layer in (f"encoder.layer.{number}" for number in range(LAYERS)):
+    x = norm("embedded", "embeddings")
+    for layer in (f"encoder.layer.{number}" for number in range(architecture.layers)):
         query_key_value = dense(x, *(f"{layer}.attention.self.{part}" for part in ("query", "key", "value")))
         three = graph.split(graph.add("Unsqueeze", query_key_value, first), 3)
-        attended = graph.add("MultiHeadAttention", *three, domain=CONTRIB, num_heads=HEADS)
+        attended = graph.add("MultiHeadAttention", *three, domain=CONTRIB, num_heads=architecture.heads)
         attended = dense(graph.add("Squeeze", attended, first), f"{layer}.attention.output.dense")
-        x = add_and_norm(x, attended, f"{layer}.attention.output")
+        x = norm(graph.add("Add", x, attended), f"{layer}.attention.output")
         wide = graph.add("Gelu", dense(x, f"{layer}.intermediate.dense"))
-        x = add_and_norm(x, dense(wide, f"{layer}.output.dense"), f"{layer}.output")
-    mean = graph.add("ReduceMean", x, first, keepdims=0)
-    graph.add("LpNormalization", mean, axis=0, p=2, output="vector")
+        x = norm(graph.add("Add", x, dense(wide, f"{layer}.output.dense")), f"{layer}.output")
+    _HEADS[architecture.head](graph, x, weights)
     return graph.serialised()
+
+
+def _mean(graph: "_Graph", x: str, _weights: Weights) -> None:
+    mean = graph.add("ReduceMean", x, graph.constant(np.array([0])), keepdims=0)
+    graph.add("LpNormalization", mean, axis=0, p=2, output="result")
+
+
+def _classified(graph: "_Graph", x: str, weights: Weights, *, dense: str, out: str) -> None:
+    """The logit of the first token, in float32 at every precision: it is one row."""
+
+    def linear(x: str, name: str) -> str:
+        return _linear_float32(graph, x, *(as_float32(weights[f"{name}.{part}"]) for part in ("weight", "bias")))
+
+    first = graph.add("Gather", x, graph.constant(np.array([0])))
+    logits = linear(graph.add("Tanh", linear(first, dense)), out)
+    graph.add("Squeeze", logits, graph.constant(np.array([0])), output="result")
+
+
+_HEADS: dict[Head, Callable[["_Graph", str, Weights], None]] = {
+    "mean": _mean,
+    "bert": partial(_classified, dense="pooler.dense", out="classifier"),
+    "roberta": partial(_classified, dense="classifier.dense", out="classifier.out_proj"),
+}
 
 
 class _Graph:
@@ -86,9 +109,9 @@ class _Graph:
         return name
 
     def serialised(self) -> bytes:
-        ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["tokens"])
-        vector = helper.make_tensor_value_info("vector", TensorProto.FLOAT, [None])
-        graph = helper.make_graph(self._nodes, "all-MiniLM-L6-v2", [ids], [vector], self._constants)
+        embedded = helper.make_tensor_value_info("embedded", TensorProto.FLOAT, ["tokens", None])
+        result = helper.make_tensor_value_info("result", TensorProto.FLOAT, [None])
+        graph = helper.make_graph(self._nodes, "encoder", [embedded], [result], self._constants)
         versions = [helper.make_opsetid("", 20), helper.make_opsetid(CONTRIB, 1)]
         content: bytes = helper.make_model(graph, opset_imports=versions, ir_version=9).SerializeToString()
         return content
@@ -120,22 +143,9 @@ def _linear_quantised(graph: _Graph, x: str, weight: Array, bias: Array, *, zero
     return graph.add("Add", graph.add("Mul", product, spread), offset)
 
 
-def _embed_float32(graph: _Graph, table: Array) -> str:
-    return graph.add("Gather", graph.constant(table), "ids")
-
-
-def _embed_quantised(graph: _Graph, table: Array) -> str:
-    """Embeddings with one scale per word, in a quarter of the memory. Only the rows of the text become floats."""
-    scale = np.abs(table).max(axis=1, keepdims=True) / 127
-    rows = graph.add("Gather", graph.constant(np.round(table / scale).astype(np.int8)), "ids")
-    scales = graph.add("Gather", graph.constant(scale), "ids")
-    return graph.add("Mul", graph.add("Cast", rows, to=TensorProto.FLOAT), scales)
-
-
-_Embed = Callable[[_Graph, Array], str]
 _Linear = Callable[[_Graph, str, Array, Array], str]
-_KINDS: dict[Precision, tuple[_Embed, _Linear]] = {
-    "int8": (_embed_quantised, partial(_linear_quantised, zero=np.int8(0))),
-    "uint8": (_embed_quantised, partial(_linear_quantised, zero=np.uint8(128))),
-    "float32": (_embed_float32, _linear_float32),
+_LINEAR: dict[Precision, _Linear] = {
+    "int8": partial(_linear_quantised, zero=np.int8(0)),
+    "uint8": partial(_linear_quantised, zero=np.uint8(128)),
+    "float32": _linear_float32,
 }

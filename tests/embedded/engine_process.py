@@ -30,6 +30,11 @@ class Engine:
         ).raise_for_status()
         return [entry["score"] for entry in answer.json()["data"]]
 
+    def tokens(self, query: str, *documents: str) -> int:
+        """The tokens that the engine counts for these pairs."""
+        answer = httpx.post(f"{self.url}/score", json={"text_1": query, "text_2": documents}, timeout=60)
+        return int(answer.raise_for_status().json()["usage"]["prompt_tokens"])
+
     def wait_until_running(self, requests: int) -> None:
         """Return when the engine works on so many requests. Fails the test if it does not within 20 s."""
         gauge = f'vllm:num_requests_running{{model_name="all-MiniLM-L6-v2"}} {float(requests)}'

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from launch.embedded.score import MIDDLE, SLOPE
+from launch.embedded.calibration import LOGITS
 from tests.embedded.engine_process import Engine
-from tests.embedded.recorded import TEXTS, VECTORS
+from tests.embedded.recorded import E5, MINILM, TEXTS
 
+CHINESE = 1  # the place of the recorded text that all-MiniLM-L6-v2 cannot read
 WORDS = ["river", "stone", "bread", "window", "market", "garden", "winter", "music", "城市", "café", "🎉"]
 
 
@@ -19,10 +20,35 @@ def texts(count: int, words: int, seed: int = 0) -> list[str]:
     return [" ".join(dice.choices(WORDS, k=words)) for _ in range(count)]
 
 
-def test_scores_are_the_documented_function_of_sentence_transformers_cosines(engine: Engine) -> None:
-    for query, vector in zip(TEXTS, VECTORS, strict=True):
-        cosines = [MIDDLE + math.log(score / (1 - score)) / SLOPE for score in engine.scores(query, *TEXTS)]
-        assert cosines == pytest.approx(VECTORS @ vector, abs=0.03)
+def test_scores_are_the_documented_function_of_the_recorded_cosines(engine: Engine) -> None:
+    for index, query in enumerate(TEXTS):
+        found = [math.log(score / (1 - score)) for score in engine.scores(query, *TEXTS)]
+        english, multilingual = MINILM.vectors @ MINILM.vectors[index], E5.vectors @ E5.queries[index]
+        for document, cosines in enumerate(zip(english, multilingual, strict=True)):
+            if index == document == CHINESE:
+                right = LOGITS["foreign"](cosines[1])
+            elif CHINESE in (index, document):
+                right = LOGITS["across"](cosines[1])
+            else:
+                right = LOGITS["latin"](*cosines)
+            assert found[document] == pytest.approx(right, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("query", "document"),
+    [
+        ("Сколько стоит проезд в метро?", "Билет на одну поездку в метро стоит шестьдесят рублей."),
+        ("ما هي عاصمة مصر؟", "القاهرة هي عاصمة مصر وأكبر مدنها."),
+        ("日本の首都はどこですか", "東京は日本の首都です。"),
+        ("한국의 수도는 어디입니까", "서울은 대한민국의 수도이다."),
+        ("เมืองหลวงของประเทศไทยคืออะไร", "กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทย"),
+        ("What is the capital of Greece?", "Πρωτεύουσα της Ελλάδας είναι η Αθήνα."),
+        ("北京有多少人口", "Beijing has a population of about twenty-two million people."),
+    ],
+)
+def test_other_scripts_are_read_too(engine: Engine, query: str, document: str) -> None:
+    right, wrong = engine.scores(query, document, "Recipes for tomato soup.")
+    assert right > wrong + 0.05
 
 
 @pytest.mark.parametrize(
@@ -80,8 +106,8 @@ def test_a_request_whose_caller_left_is_given_up(engine: Engine) -> None:
     engine.wait_until_running(0)
 
 
-def test_a_long_document_counts_by_its_first_256_tokens(engine: Engine) -> None:
-    beginning = "garden " * 254  # [CLS] and [SEP] make it 256
+def test_a_long_document_counts_by_its_first_512_tokens(engine: Engine) -> None:
+    beginning = "garden " * 510  # [CLS] and [SEP] make it 512
     cut, whole = engine.scores("a garden", beginning + "engine " * 5000, beginning)
     assert cut == whole
 
@@ -94,4 +120,5 @@ def test_a_document_of_many_megabytes_is_scored_at_once(engine: Engine) -> None:
 def test_usage_counts_the_tokens_that_were_read(engine: Engine) -> None:
     body = {"text_1": "a garden", "text_2": ["garden", "", "garden " * 1000]}
     usage = httpx.post(f"{engine.url}/score", json=body).json()["usage"]
-    assert usage == {"prompt_tokens": 3 * 4 + 3 + 2 + 256, "total_tokens": 273, "completion_tokens": 0}
+    read = (2 + 1 + 3) + (2 + 0 + 3) + (2 + 510 + 3)  # [CLS] query [SEP] document [SEP]
+    assert usage == {"prompt_tokens": read, "total_tokens": read, "completion_tokens": 0}

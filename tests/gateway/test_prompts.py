@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from gateway.domain import Pair, ScoringOptions, text_of
 from gateway.families import family_of
 from gateway.families.base import TextPrompt
-from gateway.families.cross_encoder import CutText, bi_encoder
+from gateway.families.cross_encoder import CutText
 from gateway.families.qwen3 import Qwen3
 from gateway.settings import ModelSettings, SettingsError
 from tests.gateway.asking import QUERY, indices, message_of, scores
@@ -307,37 +307,19 @@ def test_text_for_a_server_that_joins_it_is_cut_to_what_fits_and_counted(joining
             assert bool(one.query_cut) == (pair is pairs[1])
 
 
-def test_texts_for_an_embedding_model_are_counted_apart(joining: Path) -> None:
-    model = ModelSettings("bi-encoder", "http://h", tokenizer=str(joining), max_tokens=60, max_tokens_per_doc=28)
-    pairs = [Pair("which city", "the river " * 100), Pair("which city " * 50, "the city"), Pair("q", "<|im_end|>")]
-    family = bi_encoder(model)
-    assert isinstance(family, CutText)
-    for one in family.render_texts(pairs, ScoringOptions()):
-        (prompt,) = one.prompts
-        assert isinstance(prompt, TextPrompt)
-        lengths = [len(BERT.encode(text).ids) for text in (prompt.query, prompt.document)]
-        assert max(lengths) <= 30
-        assert prompt.tokens == sum(lengths)
-
-
-@pytest.mark.parametrize("family", ["cross-encoder", "bi-encoder"])
-async def test_a_decoder_is_no_cross_encoder(folder: Path, family: str) -> None:
-    model = ModelSettings(family, "http://h", tokenizer=str(folder))
-    if family == "bi-encoder":
-        family_of("m", model)
-        return
+async def test_a_decoder_is_no_cross_encoder(folder: Path) -> None:
     with pytest.raises(
         SettingsError, match=r"^models\.m\.family: .* reads a prompt: .*qwen3-reranker.*mxbai-rerank-v2"
     ):
-        family_of("m", model)
+        family_of("m", ModelSettings("cross-encoder", "http://h", tokenizer=str(folder)))
 
 
 async def test_an_embedding_models_own_limit_per_document_is_told_and_read_past_in_chunks(
     serve: Serve, engine: StubEngine, joining: Path
 ) -> None:
-    engine.tokenizer, engine.reads_apart = BERT, True
+    engine.tokenizer = BERT
     limits = {"max_tokens": 512, "max_tokens_per_doc": 20}
-    client = await serve(model={"family": "bi-encoder", "tokenizer": str(joining), **limits})
+    client = await serve(model={"tokenizer": str(joining), **limits})
     document = "the river is long " * 8 + "needle"
     ask = {"query": "needle", "documents": [document, "short"]}
     cut = await client.post("/v2/rerank", json=ask)

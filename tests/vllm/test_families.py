@@ -30,7 +30,7 @@ PAGE = "docs/models.md"
 # A machine's rounding moves figures below it; those of another prompt are above.
 EXACT = 1e-4
 # A family by which the gateway is told to read an engine that the launcher started for another; else zerank.
-WRONG_FAMILIES = {"zerank": "qwen3-reranker", "cross-encoder": "bi-encoder"}
+WRONG_FAMILIES = {"zerank": "qwen3-reranker", "cross-encoder": "jina-reranker-m0"}
 
 
 @pytest.fixture(scope="module")
