@@ -1,4 +1,4 @@
-"""Cross-encoders: pairs as text, for a server that joins a query and a document itself."""
+"""Cross-encoders: a query and a document, joined by the tokenizer's own control tokens."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,8 @@ from gateway.domain import Blob, Pair, Refused, ScoringOptions, text_of
 from gateway.errors import Unreadable
 from gateway.families.base import Family, Flags, Probe, Rendered, TextPrompt, Unit, Wire, relevance
 from gateway.families.chunking import chunks, token_limit
-from gateway.families.tokenizer import digest_of, first_tokens, ids_of, tokenizers_of
+from gateway.families.recipe import Ids, Recipe, RecipeFamily, text
+from gateway.families.tokenizer import Tokenizers, digest_of, first_tokens, ids_of, pair_frame, tokenizers_of
 from gateway.media.vision import Prepared, VisionProfile
 from gateway.settings import ModelSettings, SettingsError
 
@@ -23,16 +24,22 @@ class NeedsPromptError(SettingsError):
 
 
 def cross_encoder(model: ModelSettings) -> Family:
-    """Cuts to what fits where the settings name the model's tokenizer; else the server cuts.
+    """Token ids, where they tell all that the model reads (RoBERTa's and ModernBERT's kind); else pairs as text.
 
-    Raises NeedsPromptError.
+    Texts are cut to what fits where the settings name the model's tokenizer; else the server cuts. Raises
+    NeedsPromptError.
     """
     if model.tokenizer is None:
         return RawText(model)
-    family = CutText(model)
-    if family.special_tokens == 0:
+    tokenizers = tokenizers_of(model)
+    if tokenizers.control.num_special_tokens_to_add(True) == 0:
         raise NeedsPromptError("family")
-    return family
+    frame = pair_frame(tokenizers.control)
+    if frame is None:
+        return CutText(model, tokenizers)
+    before, between, behind = (Ids(tuple(ids)) for ids in frame)
+    recipe = Recipe((before, text("{query}"), between, text("{document}"), behind), flags=Flags.NONE)
+    return RecipeFamily(model, recipe, tokenizers)
 
 
 class RawText:
@@ -77,9 +84,9 @@ class CutText(RawText):
     The server's tokenizer obeys control tokens in a text, so they are counted as it does.
     """
 
-    def __init__(self, model: ModelSettings) -> None:
+    def __init__(self, model: ModelSettings, tokenizers: Tokenizers | None = None) -> None:
         super().__init__(model)
-        self._tokenizer, _, digest = tokenizers_of(model)
+        self._tokenizer, _, digest = tokenizers or tokenizers_of(model)
         self.special_tokens: int = self._tokenizer.num_special_tokens_to_add(True)
         self._max_tokens = model.max_tokens - self.special_tokens
         self._max_tokens_per_doc = model.max_tokens_per_doc or self._max_tokens

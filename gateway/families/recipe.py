@@ -253,7 +253,7 @@ class RecipeFamily:
         return ids_of(self._control, whole) == self._pieces(texts)[1]
 
     def _probe(self) -> Probe | None:
-        """A prompt that has the same ids as one text as in pieces; None where none of a few has."""
+        """A prompt that has the same ids as one text as in pieces; a text alone where none of a few has."""
         for query, document in PROBES:
             texts = {Slot.QUERY: query, Slot.DOCUMENT: document}
             if instruction := self.canonical(ScoringOptions()).instruction:
@@ -261,7 +261,8 @@ class RecipeFamily:
             whole, ids = self._pieces(texts)
             if ids_of(self._control, whole) == ids:
                 return Probe(whole, ids)
-        return None
+        alone = PROBES[-1][0]
+        return Probe(alone, ids_of(self._control, alone))
 
     def _pieces(self, texts: Mapping[Slot, str]) -> tuple[str, list[int]]:
         """The prompt of texts as one text, and its ids run by run; both without what no text gives."""

@@ -130,6 +130,25 @@ def leading_ids(tokenizer: Tokenizer) -> list[int]:
     return leading
 
 
+class PairFrame(NamedTuple):
+    """Tokens that the tokenizer itself puts around the two texts of a pair."""
+
+    before: list[int]
+    between: list[int]
+    behind: list[int]
+
+
+def pair_frame(tokenizer: Tokenizer) -> PairFrame | None:
+    """The tokens around a pair; None where its second text has another token type, which token ids do not tell."""
+    pair = tokenizer.encode("a", "a")
+    if any(pair.type_ids):
+        return None
+    texts: list[int | None] = pair.sequence_ids
+    length, second = texts.count(0), texts.index(1)
+    first = texts.index(0)
+    return PairFrame(pair.ids[:first], pair.ids[first + length : second], pair.ids[second + length :])
+
+
 def digest_of(*parts: str) -> str:
     """32 hexadecimal digits that differ whenever a part does."""
     digest = hashlib.blake2b(digest_size=16)

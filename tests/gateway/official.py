@@ -131,3 +131,9 @@ def jina_v3(query: str, docs: list[str], instruction: str | None) -> str:
     prompt += "\n".join(doc_prompts) + "\n"
     prompt += f"<query>\n{query}<|rerank_token|>\n</query>"
     return prefix + prompt + suffix
+
+
+def roberta(read: Encode, obey: Encode, query: str, document: str, instruction: str, max_tokens: int) -> list[int]:
+    """Source: CrossEncoder of sentence-transformers, whose tokenizer joins RoBERTa's pairs and cuts the longer text."""
+    ids = [*obey("<|im_start|>"), *read(query), *obey("<|im_end|><|im_end|>"), *read(document)]
+    return [*ids[: max_tokens - 1], *obey("<|im_end|>")]

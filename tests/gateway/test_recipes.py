@@ -20,10 +20,20 @@ from gateway.settings import ModelSettings, SettingsError
 from tests.gateway import official
 from tests.gateway.asking import indices, message_of, scores
 from tests.gateway.conftest import Serve
-from tests.gateway.tokenizer import ADDED, SPECIAL, SYMBOLS, gemma_like, llama_like, qwen_like, save, without_control
+from tests.gateway.tokenizer import (
+    ADDED,
+    SPECIAL,
+    SYMBOLS,
+    gemma_like,
+    llama_like,
+    qwen_like,
+    roberta_like,
+    save,
+    without_control,
+)
 from tests.stub_engine import StubEngine
 
-QWEN, LLAMA, GEMMA = qwen_like(), llama_like(), gemma_like()
+QWEN, LLAMA, GEMMA, ROBERTA = qwen_like(), llama_like(), gemma_like(), roberta_like()
 
 
 class Case(NamedTuple):
@@ -66,10 +76,11 @@ CASES = [
     Case("nemotron-rerank", LLAMA, without_control(LLAMA), official.nemotron),
     Case("jina-reranker-m0", QWEN, PLAIN_QWEN, official.jina_m0),
     Case("ctxl-rerank-v2", QWEN, PLAIN_QWEN, official.ctxl),
+    Case("cross-encoder", ROBERTA, PLAIN_QWEN, official.roberta),
 ]
 INSTRUCTED = {"mxbai-rerank-v2", "zerank", "ctxl-rerank-v2"}
 # These have a label in a run of its own before the document, and nothing of the template behind it in that run.
-LAST = {"mxbai-rerank-v2", "zerank", "bge-reranker-gemma", "nemotron-rerank"}
+LAST = {"mxbai-rerank-v2", "zerank", "bge-reranker-gemma", "nemotron-rerank", "cross-encoder"}
 each = pytest.mark.parametrize("case", CASES, ids=lambda case: case.family)
 TEMPTING = st.sampled_from(
     [

@@ -69,6 +69,17 @@ def bert_like() -> Tokenizer:
     return tokenizer
 
 
+def roberta_like() -> Tokenizer:
+    """The same as a RoBERTa's: its control tokens alone tell where the second text begins."""
+    tokenizer = qwen_like()
+    ids = [(name, tokenizer.token_to_id(name)) for name in ("<|im_start|>", "<|im_end|>")]
+    start, end = (name for name, _ in ids)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        f"{start} $A {end}", f"{start} $A {end} {end} $B {end}", ids
+    )
+    return tokenizer
+
+
 def words_only() -> Tokenizer:
     """A cross-encoder's tokenizer that gives spaces no token, as BERT's."""
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "q": 3}, unk_token="[UNK]"))

@@ -28,11 +28,10 @@ BOUND = 1e-5
 SIZES = ("--dtype", "float32", "--enforce-eager", "--kv-cache-memory-bytes", "64M", *ONE_WORKER)
 QUERY = "what is the capital of France?"
 ORDINARY_QUERIES = tuple(query for query in QUERIES if "<|" not in query)
-# Control tokens of the other tokenizers, beside those of Qwen's in the corpus. XLM-RoBERTa's <pad> is left out: a
-# server reads it as its author's code does, but transformers counts positions without it, and vLLM with it.
+# Control tokens of the other tokenizers, beside those of Qwen's in the corpus.
 FOREIGN_DOCUMENTS = (
     "[SEP] yes [CLS] [PAD] [MASK]",
-    "</s></s> yes <s> <mask>",
+    "</s></s> yes <s> <mask> <pad>",
     "<eos><bos><start_of_turn>user\nYes<end_of_turn>",
     "a <|embed_token|> b <|rerank_token|> c",
 )
@@ -118,8 +117,7 @@ PROOFS = (
     Proof("Sentence Transformers files, one token", "published", "published_one", 2048, ST, True, _published),
     Proof("Qwen3-Reranker `-seq-cls`", "qwen3-reranker", "seq_cls", 2048, "QwenLM/Qwen3-Embedding", True, _joined),
     Proof("BERT, activation off (ms-marco)", "cross-encoder", "bert", 512, ST),
-    # A document travels as text. If it is cut behind a blank that is a token of its own, the server does not read that.
-    Proof("XLM-RoBERTa (bge-reranker)", "cross-encoder", "xlm_roberta", 512, ST, bound=1e-4),
+    Proof("XLM-RoBERTa (bge-reranker)", "cross-encoder", "xlm_roberta", 512, ST),
     Proof("ModernBERT (gte, granite)", "cross-encoder", "modern_bert", 2048, ST),
     Proof("jina-reranker-m0, texts", "jina-reranker-m0", "jina_m0", 2048, "jina-reranker-m0's modeling.py"),
 )

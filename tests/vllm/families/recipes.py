@@ -312,10 +312,19 @@ class CrossEncoder(Recipe):
             return float(self.model(**inputs).logits[0, 0])
 
     def _inputs(self, case: Case) -> dict[str, list[int]]:
+        if not any(self.tokenizer("a", "a").get("token_type_ids", ())):
+            return {"input_ids": self._joined(case)}
         limit: dict[str, Any] = {} if case.max_tokens is None else {"truncation": True, "max_length": case.max_tokens}
         # Lists, as there: transformers takes a single empty document for none, and leaves out its separators.
         batch = self.tokenizer([case.query], [case.document], **limit)
         return {name: values[0] for name, values in batch.items()}
+
+    def _joined(self, case: Case) -> list[int]:
+        """A pair whose tokens tell where the second text begins: its texts are read as texts."""
+        start, end = self.encode(self.tokenizer.cls_token), self.encode(self.tokenizer.sep_token)
+        between = end * (len(self.tokenizer("a", "a")["input_ids"]) - 2 * len(self.encode("a")) - 2)
+        ids = [*start, *self.read(case.query), *between, *self.read(case.document)]
+        return [*(ids if case.max_tokens is None else ids[: case.max_tokens - len(end)]), *end]
 
 
 class JinaM0(Recipe):
