@@ -208,6 +208,7 @@ def modern_bert(folder: Path, vocabulary: Path) -> None:
 
     for name in VOCABULARY:
         shutil.copy(vocabulary / name, folder)
+    _without_token_types(folder)
     torch.manual_seed(7)
     config = ModernBertConfig(
         vocab_size=30522,
@@ -352,6 +353,17 @@ def _bert(folder: Path, vocabulary: Path, labels: int) -> None:
     torch.manual_seed(2)
     config = BertConfig(num_labels=labels, **BERT_SIZES)
     BertForSequenceClassification(config).float().save_pretrained(folder)
+
+
+def _without_token_types(folder: Path) -> None:
+    """Give BERT's tokenizer the pairs of ModernBERT's, whose two texts have one token type."""
+    spec = json.loads((folder / "tokenizer.json").read_text())
+    for piece in spec["post_processor"]["pair"]:
+        for part in piece.values():
+            part["type_id"] = 0
+    _write(folder / "tokenizer.json", spec)
+    names = ["input_ids", "attention_mask"]
+    _change(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", model_input_names=names)
 
 
 def _publish(folder: Path, tokens: dict[str, int | None], activation: str = "Sigmoid") -> None:

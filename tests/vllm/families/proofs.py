@@ -47,7 +47,7 @@ class Proof:
 
     author: the code that the reference is written after. documented: the prompt that vLLM's documentation makes of a
     query and a document, which the server reads as one text; None where it is its /score without a template.
-    documented_sigma: divisor of the logit there, where it is not the author's. bound: of a score's difference.
+    documented_sigma: divisor of the logit there, where it is not the author's.
     """
 
     name: str
@@ -58,7 +58,6 @@ class Proof:
     instructed: bool = False
     documented: Callable[[str, str], str] | None = None
     documented_sigma: float | None = None
-    bound: float = BOUND
 
     @property
     def folder(self) -> Path:
@@ -223,8 +222,7 @@ def measure(running: Running) -> Row:
         expected = running.expected(pairs, instruction)
         found, tokens = running.answers(pairs, **({"instruction": instruction} if instruction else {}))
         differences += [abs(score - answer.score) for score, answer in zip(found, expected, strict=True)]
-        wanted = sum(len(answer.ids) for answer in expected)
-        assert tokens == wanted if running.proof.bound == BOUND else wanted - len(pairs) <= tokens <= wanted
+        assert tokens == sum(len(answer.ids) for answer in expected)
     ordinary, forged, longer = (
         worst(running.documented(pairs), running.expected(pairs)) for pairs in (ORDINARY, FORGED, lengths[6:])
     )
