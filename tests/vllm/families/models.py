@@ -84,6 +84,12 @@ def zerank(folder: Path, vocabulary: Path) -> None:
     _decoder(folder, Qwen3Config, Qwen3ForCausalLM, seed=2, head_dim=32, initializer_range=0.35)
 
 
+def ctxl(folder: Path, vocabulary: Path) -> None:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    _decoder(folder, Qwen3Config, Qwen3ForCausalLM, seed=9, head_dim=32, initializer_range=0.3)
+
+
 def published(folder: Path, vocabulary: Path) -> None:
     """A folder as Sentence Transformers saves a reranker made of a causal model, with a score of two tokens."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -202,6 +208,7 @@ def modern_bert(folder: Path, vocabulary: Path) -> None:
 
     for name in VOCABULARY:
         shutil.copy(vocabulary / name, folder)
+    _without_token_types(folder)
     torch.manual_seed(7)
     config = ModernBertConfig(
         vocab_size=30522,
@@ -303,7 +310,7 @@ ONE_LABEL = {"0": "LABEL_0"}
 BUILDERS: dict[str, Callable[[Path, Path], None]] = {
     build.__name__: build
     for build in (
-        *(mxbai, zerank, published, published_one, seq_cls, nemotron, gemma),
+        *(mxbai, zerank, ctxl, published, published_one, seq_cls, nemotron, gemma),
         *(bert, two_labels, embedder, xlm_roberta, modern_bert, jina_v3, jina_m0),
     )
 }
@@ -346,6 +353,17 @@ def _bert(folder: Path, vocabulary: Path, labels: int) -> None:
     torch.manual_seed(2)
     config = BertConfig(num_labels=labels, **BERT_SIZES)
     BertForSequenceClassification(config).float().save_pretrained(folder)
+
+
+def _without_token_types(folder: Path) -> None:
+    """Give BERT's tokenizer the pairs of ModernBERT's, whose two texts have one token type."""
+    spec = json.loads((folder / "tokenizer.json").read_text())
+    for piece in spec["post_processor"]["pair"]:
+        for part in piece.values():
+            part["type_id"] = 0
+    _write(folder / "tokenizer.json", spec)
+    names = ["input_ids", "attention_mask"]
+    _change(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast", model_input_names=names)
 
 
 def _publish(folder: Path, tokens: dict[str, int | None], activation: str = "Sigmoid") -> None:

@@ -158,6 +158,24 @@ class BgeGemma(CausalRecipe):
         return [self.tokenizer.bos_token_id, *query, *newline, *document, *rest], uncut
 
 
+class Ctxl(CausalRecipe):
+    """The model card of ctxl-rerank-v2-instruct: one text, and the logit of the token with the id 0."""
+
+    task = "Check whether a given document contains information helpful to answer the query."
+
+    def score_tokens(self) -> list[int]:
+        return [0]
+
+    def ids(self, case: Case) -> tuple[list[int], int]:
+        wish = f" {case.instruction}" if case.instruction else ""
+        before, after = f"{self.task}\n<Document> {case.document}", f"\n<Query> {case.query}{wish} ??"
+        ids = self.read(before + after)
+        if case.max_tokens is None or len(ids) <= case.max_tokens:
+            return ids, len(ids)
+        end = self.read(after)
+        return self.read(before)[: case.max_tokens - len(end)] + end, len(ids)
+
+
 class TemplateRecipe(CausalRecipe):
     """A chat template rendered with marks instead of the caller's texts, and cut in the run of the document.
 
@@ -431,6 +449,7 @@ RECIPES: dict[str, type[Recipe]] = {
     "zerank": Zerank,
     "bge-reranker-gemma": BgeGemma,
     "nemotron-rerank": Nemotron,
+    "ctxl-rerank-v2": Ctxl,
     "published": Published,
     "qwen3-reranker": Qwen3SequenceClassifier,
     "cross-encoder": CrossEncoder,
