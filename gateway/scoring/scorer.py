@@ -143,7 +143,6 @@ class Scorer:
             await self._queue.acquire(terms.priority, round_)
             started_s = time.monotonic()
             try:
-                await self._expect(terms.identity)
                 outcomes = await self._engine.score(list(batch.pairs.values()), terms.options)
                 await self._expect(terms.identity)
             finally:
@@ -165,7 +164,7 @@ class Scorer:
             self._end(batch)
 
     async def _expect(self, identity: str) -> None:
-        """Raises EngineUnavailable when another engine answers than the one whose name is on the keys."""
+        """Raises EngineError when another engine answered than the one whose name is on the keys, or a wrong one."""
         if (await self._examiner.answering()).identity != identity:
             raise EngineUnavailable("the engine was exchanged for another, please try again")
 

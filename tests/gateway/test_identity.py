@@ -15,7 +15,7 @@ from tests.gateway.asking import ASK, DOCUMENTS, scores
 from tests.gateway.conftest import Serve
 from tests.gateway.redis_server import RedisServer
 from tests.gateway.serving import DEADLINE_S
-from tests.stub_engine import StubEngine, failure
+from tests.stub_engine import StubEngine
 
 SCORES = [1.0, pytest.approx(2 / 3), 0.0]
 OTHER_SCORES = [pytest.approx(score) for score in (0.8, 0.6, 0.2)]
@@ -150,6 +150,16 @@ async def test_an_engine_exchanged_in_silence_is_found_before_a_cached_score_is_
     assert scores(await ask(client)) == OTHER_SCORES
 
 
+async def test_an_engine_exchanged_behind_a_kept_connection_is_found_too(
+    client: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    engine.bluffs = False
+    assert await kept(client) == SCORES
+    engine.distort = of_another_model
+    engine.exchange(keeps_connections=True)
+    assert scores(await ask(client)) == OTHER_SCORES
+
+
 async def test_while_an_engine_is_gone_its_scores_are_still_given(
     client: httpx.AsyncClient, engine: StubEngine
 ) -> None:
@@ -214,14 +224,14 @@ async def test_an_engine_exchanged_while_it_scores_keeps_nothing(serve: Serve, e
     assert scores(await ask(client)) == SCORES  # nothing of the other's stands under its name
 
 
-async def test_an_engine_is_examined_before_it_scores_though_it_was_looked_at_just_now(
+async def test_a_wrong_engine_gives_no_score_though_a_right_one_answered_just_now(
     serve: Serve, engine: StubEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await serve()
     await kept(client)
     monkeypatch.setattr(readiness, "LEASE_S", 1000.0)
     await engine.stop()
-    engine.bluffs, engine.instead = False, lambda: failure(404, "Not Found")
+    engine.bluffs, engine.always_activates = False, True
     await engine.start()
     answer = await client.post("/v2/rerank", json={**ASK, "query": "new"})
     assert (answer.status_code, answer.json()["code"]) == (503, "engine_untrusted")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gateway.engines import readiness
-from tests.gateway.asking import ASK, FRESH, indices, message_of
+from tests.gateway.asking import ASK, FRESH, QUERY, indices, message_of
 from tests.gateway.conftest import Serve
 from tests.gateway.tokenizer import bert_like, qwen_like, save
 from tests.stub_engine import MODEL, StubEngine
@@ -103,7 +103,7 @@ async def test_a_prompt_of_other_tokens_than_counted_gives_no_score_and_is_told(
     client = await serve(model=qwen3)
     assert (await client.get("/readyz")).status_code == 200
     engine.adds_tokens = adds
-    refused = await client.post("/v2/rerank", json=FRESH)
+    refused = await client.post("/v2/rerank", json={"query": QUERY, "documents": ["red"]})
     assert refused.json()["code"] == "engine_untrusted"
     assert "where the gateway counted" in message_of(refused, 503)
     response = await client.get("/readyz")
