@@ -124,11 +124,14 @@ async def test_two_engines_under_one_name_do_not_share_scores(
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": "0.33.0"}, {"names": ["stub"]}, {"root": "/models/new"}], ids=["version", "names", "root"]
+    "change",
+    [{"version": "0.33.0"}, {"names": ["stub", "recipe:cross-encoder:new"]}, {"root": "/models/new"}],
+    ids=["version", "names", "root"],
 )
 async def test_an_engine_that_says_something_else_of_itself_is_another(
     serve: Serve, engine: StubEngine, change: dict[str, Any]
 ) -> None:
+    engine.names = ["stub", "recipe:cross-encoder:old"]
     client = await serve()
     await kept(client)
     await engine.stop()
