@@ -10,6 +10,7 @@ import pytest
 from tests.docs.pages import page
 from tests.vllm.families.proofs import (
     BOUND,
+    EVERY,
     INSTRUCTIONS,
     ORDINARY,
     PROOFS,
@@ -40,7 +41,9 @@ def authors(provisioned: None) -> Iterator[Authors]:
         yield authors
 
 
-@pytest.fixture(scope="module", params=PROOFS, ids=lambda proof: proof.kind)
+@pytest.fixture(
+    scope="module", params=[proof for proof in PROOFS if EVERY or not proof.by_hand], ids=lambda proof: proof.kind
+)
 def running(request: pytest.FixtureRequest, authors: Authors) -> Iterator[Running]:
     with running_proof(request.param, authors) as running:
         yield running

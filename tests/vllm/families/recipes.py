@@ -462,6 +462,9 @@ def without_control_tokens(folder: Path) -> Any:
     from tokenizers import Tokenizer
 
     spec = json.loads((folder / "tokenizer.json").read_text())
+    if spec["model"]["type"] == "Unigram":  # its own vocabulary holds them, with the best score of all
+        for token in spec["added_tokens"]:
+            spec["model"]["vocab"][token["id"]][0] = f"\0{token['id']}"
     kept = [token for token in spec["added_tokens"] if TEXT_SYMBOL.fullmatch(token["content"])]
     return Tokenizer.from_str(json.dumps({**spec, "added_tokens": kept, "post_processor": None}))
 
