@@ -277,6 +277,11 @@ class StubEngine:
     async def _metrics(self, _: Request) -> Response:
         return Response(f"process_start_time_seconds {self._started}\n" if self.tells_start else "")
 
+    def exchange(self) -> None:
+        """Another process answers from now on, as behind a load balancer."""
+        self._started = time.time()
+        self.break_connections()
+
     def break_connections(self) -> None:
         self._server.break_connections()
 

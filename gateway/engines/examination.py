@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from msgspec import Struct
 
 from gateway.domain import Blob, Mixed, Pair, Refused, ScoringOptions
+from gateway.engines.identity import tolerance
 from gateway.engines.probes import served_by, tokenize, version_of
 from gateway.engines.vllm import VllmEngine
 from gateway.engines.wires import WIRES, ModelsReply, PromptRefused
@@ -20,8 +21,6 @@ STABLE_WITHIN = 0.03
 SEPARATES_BY = 0.1
 # Cosines, as half of 1 + cosine, lie closer together.
 LISTS_SEPARATE_BY = 0.02
-# Without a rounding, a logit and the number that a server calls its score are equal only if it applied nothing.
-SAME_WITHIN = 1e-6
 QUERY = "what is the capital of France"
 RELATED = Pair(QUERY, "Paris is the capital and the largest city of France.")
 UNRELATED = Pair(QUERY, "Add two eggs and the flour, then stir until smooth.")
@@ -153,7 +152,7 @@ class Examination:
             raise EngineBadResponse("not measured, since no plain pair was scored")
         activated = await self._logits(PAIRS, activated=True)
         pairs = list(zip(self.logits, activated, strict=True))
-        if all(abs(logit - other) <= SAME_WITHIN for logit, other in pairs):
+        if all(abs(logit - other) <= tolerance(self.noise) for logit, other in pairs):
             if all(0 <= logit <= 1 for logit in self.logits):
                 raise EngineBadResponse("the engine was asked for logits and gives scores: it ignores use_activation")
             return "the logits are raw, and the engine applies nothing to them"

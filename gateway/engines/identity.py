@@ -29,15 +29,20 @@ async def identity_of(described: str, logits: Sequence[float], noise: float, cac
     """
     key = hashlib.blake2b(described.encode(), digest_size=16, person=b"engines").digest()
     known = await _known(key, cache)
-    tolerance = LEAST_TOLERANCE + TOLERANCE_PER_NOISE * noise
+    within = tolerance(noise)
     for first in known:
-        if len(first) == len(logits) and all(abs(a - b) <= tolerance for a, b in zip(first, logits, strict=True)):
+        if len(first) == len(logits) and all(abs(a - b) <= within for a, b in zip(first, logits, strict=True)):
             return repr((described, first))
     first = list(logits)
     if cache is not None:
         with suppress(CacheError):  # it keeps no scores either
             await cache.set_many({key: msgspec.msgpack.encode([first, *known][:MAX_KNOWN])})
     return repr((described, first))
+
+
+def tolerance(noise: float) -> float:
+    """The difference of two measurements of one logit that a noise explains."""
+    return LEAST_TOLERANCE + TOLERANCE_PER_NOISE * noise
 
 
 async def _known(key: bytes, cache: Cache | None) -> list[list[float]]:

@@ -89,7 +89,7 @@ class Bilingual:
 
 
 def _jobs(pair: Pair, kind: Kind) -> list[Job]:
-    """How the texts of the pair are encoded: query and document for each model that reads them."""
+    """The encodings of the pair's texts: query and document for each model that reads them."""
     query, document = pair
     english: list[Job] = [("english", query), ("english", document)] if kind in ("latin", "english") else []
     multilingual: list[Job] = [("query", query), ("passage", document)] if kind != "english" else []

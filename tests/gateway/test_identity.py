@@ -8,12 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.caches import cache_of
 from gateway.engines import readiness
+from gateway.engines.identity import identity_of
 from tests.gateway.asking import ASK, DOCUMENTS, scores
 from tests.gateway.conftest import Serve
 from tests.gateway.redis_server import RedisServer
 from tests.gateway.serving import DEADLINE_S
-from tests.stub_engine import StubEngine
+from tests.stub_engine import StubEngine, failure
 
 SCORES = [1.0, pytest.approx(2 / 3), 0.0]
 OTHER_SCORES = [pytest.approx(score) for score in (0.8, 0.6, 0.2)]
@@ -94,6 +96,14 @@ async def test_an_engine_that_rounds_otherwise_than_before_finds_its_scores(
     await restart(engine)
     answer = await ask(client)
     assert (cached(answer), scores(answer)) == (3, before)
+
+
+async def test_what_another_version_kept_of_an_engine_is_no_hindrance() -> None:
+    cache = cache_of("memory://")
+    assert cache is not None
+    longer = await identity_of("engine", [1.0, 2.0, 3.0], 0.0, cache)
+    assert await identity_of("engine", [1.0, 2.0], 0.0, cache) != longer
+    assert await identity_of("engine", [1.0, 2.0, 3.0], 0.0, cache) == longer
 
 
 async def test_two_engines_under_one_name_do_not_share_scores(
@@ -193,10 +203,25 @@ async def test_an_engine_exchanged_while_it_scores_keeps_nothing(serve: Serve, e
     engine.gate.clear()
     asking = asyncio.create_task(ask(client))
     await engine.asked(calls + 1)
-    await engine.stop()
     engine.distort = of_another_model
     engine.gate.set()
-    await engine.start()
+    engine.exchange()  # the call is sent again, to the other
     answer = await asking
-    assert answer.status_code == 503 or scores(answer) == OTHER_SCORES
+    assert (answer.status_code, answer.json()["code"]) == (503, "engine_unavailable")
     assert await kept(client) == OTHER_SCORES
+    engine.distort = list
+    engine.exchange()
+    assert scores(await ask(client)) == SCORES  # nothing of the other's stands under its name
+
+
+async def test_an_engine_is_examined_before_it_scores_though_it_was_looked_at_just_now(
+    serve: Serve, engine: StubEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await serve()
+    await kept(client)
+    monkeypatch.setattr(readiness, "LEASE_S", 1000.0)
+    await engine.stop()
+    engine.bluffs, engine.instead = False, lambda: failure(404, "Not Found")
+    await engine.start()
+    answer = await client.post("/v2/rerank", json={**ASK, "query": "new"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "engine_untrusted")

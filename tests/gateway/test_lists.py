@@ -1,6 +1,8 @@
 """A model that ranks whole lists: a score belongs to a document among the others, in their order."""
 
 import asyncio
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import httpx
@@ -51,6 +53,26 @@ async def test_a_list_is_known_as_a_whole_and_in_its_order_only(
         answer = await ask(listwise, other)
         assert cached(answer) == 0
         assert engine.calls[calls:] == [[(QUERY, document) for document in other]]
+
+
+async def test_a_list_of_which_a_score_was_forgotten_is_scored_whole(
+    serve: Serve, engine: StubEngine, tmp_path: Path
+) -> None:
+    model = {"family": "jina-reranker-v3", "tokenizer": str(save(qwen_like(), tmp_path))}
+    file = tmp_path / "scores.db"
+    client = await serve(model=model, cache=f"sqlite://{file}?timeout_s=20")
+    first = by_index(await ask(client, DOCUMENTS))
+    async with asyncio.timeout(DEADLINE_S):
+        while cached(await ask(client, DOCUMENTS)) != 3:
+            pass
+    calls = len(engine.calls)
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as database:
+        database.execute(
+            "DELETE FROM scores WHERE key ="
+            " (SELECT key FROM scores WHERE stored_s = (SELECT max(stored_s) FROM scores) LIMIT 1)"
+        )
+    assert by_index(await ask(client, DOCUMENTS)) == first
+    assert engine.calls[calls:] == [[(QUERY, document) for document in DOCUMENTS]]
 
 
 async def test_a_document_twice_in_a_list_has_two_scores(listwise: httpx.AsyncClient) -> None:
