@@ -304,7 +304,7 @@ BERT_SIZES: dict[str, Any] = {
     "num_attention_heads": 2,
     "intermediate_size": 128,
     "max_position_embeddings": 512,
-    "initializer_range": 0.4,
+    "initializer_range": 0.3,
     "dtype": "float32",
 }
 ONE_LABEL = {"0": "LABEL_0"}

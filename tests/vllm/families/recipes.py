@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 QUERY, DOCUMENT, INSTRUCTION = "\ue001", "\ue002", "\ue003"
 # Added tokens that are text: Gemma keeps runs of newlines.
 TEXT_SYMBOL = re.compile(r"\s+")
+# Parts of a tokenizer.json that add or cut tokens.
+UNUSED = {"post_processor": None, "padding": None, "truncation": None}
 
 
 class Case(NamedTuple):
@@ -462,8 +464,11 @@ def without_control_tokens(folder: Path) -> Any:
     from tokenizers import Tokenizer
 
     spec = json.loads((folder / "tokenizer.json").read_text())
+    if spec["model"]["type"] == "Unigram":  # its own vocabulary holds them, with the best score of all
+        for token in spec["added_tokens"]:
+            spec["model"]["vocab"][token["id"]][0] = f"\0{token['id']}"
     kept = [token for token in spec["added_tokens"] if TEXT_SYMBOL.fullmatch(token["content"])]
-    return Tokenizer.from_str(json.dumps({**spec, "added_tokens": kept, "post_processor": None}))
+    return Tokenizer.from_str(json.dumps({**spec, "added_tokens": kept, **UNUSED}))
 
 
 def sigmoid(value: float) -> float:
