@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
@@ -38,6 +38,7 @@ def tokenizers_of(model: ModelSettings) -> Tokenizers:
         # Qwen lists <think> and others as added but not "special", and encode_special_tokens spares only special ones.
         for token in spec.get("added_tokens", ()):
             token["special"] = token["special"] or not _TEXT_SYMBOL.fullmatch(token["content"])
+        _hide_control_pieces(spec)
         text = Tokenizer.from_str(json.dumps(spec))
     except SettingsError:
         raise
@@ -48,6 +49,15 @@ def tokenizers_of(model: ModelSettings) -> Tokenizers:
         tokenizer.no_truncation()
         tokenizer.no_padding()
     return Tokenizers(control, text, digest_of(source))
+
+
+def _hide_control_pieces(spec: dict[str, Any]) -> None:
+    """A Unigram's vocabulary holds `</s>` as the likeliest piece of its text. No text has the pieces written here."""
+    if spec["model"].get("type") == "Unigram":
+        vocabulary = spec["model"]["vocab"]
+        for token in spec.get("added_tokens", ()):
+            if token["special"] and token["id"] < len(vocabulary):
+                vocabulary[token["id"]][0] = f"\0{token['id']}"
 
 
 def file_of(model: ModelSettings, name: str) -> Path:

@@ -29,6 +29,7 @@ from tests.gateway.tokenizer import (
     qwen_like,
     roberta_like,
     save,
+    unigram,
     without_control,
 )
 from tests.stub_engine import StubEngine
@@ -134,6 +135,16 @@ def test_the_prompt_is_the_authors_whatever_the_texts(
         instruction = ""
     options = {"instruction": instruction or None}
     assert prompts(family, query, document, **options) == [case.official(query, document, instruction)]
+
+
+def test_the_control_pieces_of_a_unigrams_vocabulary_are_no_text(tmp_path: Path) -> None:
+    """Its own model gives `</s>` its id wherever it stands, unlike byte pairs."""
+    model = ModelSettings("cross-encoder", "http://h", tokenizer=str(save(unigram(), tmp_path)), max_tokens=64)
+    family = family_of("m", model)
+    assert isinstance(family, RecipeFamily)
+    (ids,) = prompts(family, "red <pad>", "</s> red <s> <unk>")
+    assert [token for token in ids if token < 4] == [0, 2, 2, 2]
+    assert ids.count(unigram().token_to_id("\u2581red")) == 2
 
 
 @each

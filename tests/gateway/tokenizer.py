@@ -80,6 +80,19 @@ def roberta_like() -> Tokenizer:
     return tokenizer
 
 
+def unigram() -> Tokenizer:
+    """XLM-RoBERTa's kind: control tokens are pieces of the vocabulary too, and the likeliest."""
+    control = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    letters = [(letter, -5.0) for letter in "\u2581</>abcdefghijklmnopqrstuvwxyz"]
+    tokenizer = Tokenizer(models.Unigram([*control, *letters, ("\u2581red", -2.0)], unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.add_special_tokens([name for name, _ in control])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "<s> $A </s>", "<s> $A </s> </s> $B </s>", [("<s>", 0), ("</s>", 2)]
+    )
+    return tokenizer
+
+
 def words_only() -> Tokenizer:
     """A cross-encoder's tokenizer that gives spaces no token, as BERT's."""
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "q": 3}, unk_token="[UNK]"))
