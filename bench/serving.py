@@ -42,7 +42,12 @@ def gateway_command(
 @contextlib.contextmanager
 def stub_engine() -> Iterator[Server]:
     port = free_port()
-    with _serving("bench-stub", [sys.executable, "-m", "bench.stub", str(port)], port, "/health") as server:
+    with _serving(
+        "bench-stub",
+        [sys.executable, "-m", "bench.stub", str(port), str(tokenizer() / "tokenizer.json")],
+        port,
+        "/health",
+    ) as server:
         yield server
 
 

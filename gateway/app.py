@@ -4,12 +4,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import httpx
-from httpx_aiohttp import AiohttpTransport
 from starlette.routing import Router
 
 from gateway.caches import cache_of
-from gateway.engines import EngineClient, EngineStatus, Readiness, VllmEngine
+from gateway.engines import ENGINES, EngineClient, EngineStatus, EngineTransport, Readiness
 from gateway.families import Family, family_of
 from gateway.http.app import Application
 from gateway.http.auth import Auth
@@ -28,9 +26,7 @@ if TYPE_CHECKING:
 
 def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | None = None) -> Router:
     """The ASGI application, with `media` in place of its own. Raises SettingsError when a tokenizer cannot be had."""
-    # The transport without a client around it: no redirect, cookie or proxy is wanted, and a call costs a third less.
-    # Each scorer bounds its own calls, so the pool needs no limit.
-    transport = AiohttpTransport(limits=httpx.Limits(max_connections=None))
+    transport = EngineTransport()
     cache = cache_of(settings.cache)
     families = {name: family_of(name, model) for name, model in settings.models.items()}
     preprocessor = _preprocessor(families)
@@ -39,11 +35,12 @@ def build(settings: Settings, *, metrics_dir: str | None = None, media: Media | 
     def model_of(name: str, model: ModelSettings) -> Model:
         client = EngineClient(name, model.engine, transport, timeout_s=settings.limits.engine_timeout_s)
         family = families[name]
-        engine = VllmEngine(name, model, family, client, preprocessor if family.multimodal else None)
-        scorer = Scorer(engine, cache, max_pairs_waiting=settings.limits.max_pairs_waiting)
+        engine = ENGINES[family.unit](name, model, family, client, preprocessor if family.multimodal else None)
+        readiness = Readiness(engine, cache, refuses=settings.scoring == "refuse")
+        scorer = Scorer(engine, readiness, cache, max_pairs_waiting=settings.limits.max_pairs_waiting)
         # The hub's own name is a name for the model too.
         aliases = (*model.aliases, model.hub) if model.hub else model.aliases
-        return Model(name, engine, scorer, Readiness(engine), aliases)
+        return Model(name, engine, scorer, readiness, aliases)
 
     models = models_of(settings, [model_of(name, model) for name, model in settings.models.items()])
     metrics = Metrics(cache.backend if cache else None, shared_dir=metrics_dir)

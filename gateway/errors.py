@@ -114,6 +114,14 @@ class EngineUnavailable(EngineError):
     retry_after_s = 2
 
 
+class EngineUntrusted(EngineError):
+    """The operator must act: the engine answers, and its scores are wrong."""
+
+    status = 503
+    code = "engine_untrusted"
+    retry_after_s = 5
+
+
 class EngineTimeout(EngineError):
     """The operator must act: the engine is too slow for `limits.engine_timeout_s`."""
 

@@ -10,13 +10,15 @@ from gateway.models import Model
 NOTICED_DOCUMENTS = 10
 
 
-def notices(request: RerankRequest, model: Model, outcomes: Sequence[Outcome]) -> Iterator[Notice]:
-    """Everything that a caller should know of a ranking beside its scores."""
+def notices(request: RerankRequest, model: Model, outcomes: Sequence[Outcome], doubt: str) -> Iterator[Notice]:
+    """Everything that a caller should know of a ranking beside its scores. doubt: why they may be wrong."""
+    if doubt:
+        yield Notice(Field("model"), doubt)
     if request.options.instruction and not model.family.takes_instruction:
         yield Notice(Field("instruction"), f"ignored, {model.name} takes none")
     scores = [outcome for outcome in outcomes if isinstance(outcome, Score)]
     if query_cut := max((score.query_cut for score in scores), default=0):
-        yield Notice(Field("query"), f"cut to half of the model's context, {query_cut} tokens were not read")
+        yield Notice(Field("query"), f"cut, {query_cut} tokens were not read")
     if cut := [score.cut for score in scores if score.cut]:
         yield Notice(Field("documents"), f"{len(cut)} of {len(scores)} were cut, {sum(cut)} tokens were not read")
     if len(scores) < len(outcomes):

@@ -84,7 +84,7 @@ def _ranking(request: RerankRequest, model: Model, scored: Scored) -> Ranking:
         cached_tokens=scored.cached_tokens,
         cut_documents=len(cut),
         cut_tokens=sum(cut),
-        notices=list(notices(request, model, scored.outcomes)),
+        notices=list(notices(request, model, scored.outcomes, scored.doubt)),
         seconds=scored.seconds,
     )
 

@@ -47,6 +47,15 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instruction: Annotated[
         str | None, Meta(description="Task description in the prompt; without it the official one is used.")
     ] = None
+    logit_mean: Annotated[
+        float | None,
+        Meta(
+            description="Logit whose score is 0.5: scores are sigmoid((logit - mean) / sigma). Else the family's own."
+        ),
+    ] = None
+    logit_sigma: Annotated[
+        float | None, Meta(description="Temperature that the logit is divided by, above 0. Else the family's own.")
+    ] = None
     max_pixels: Annotated[
         int | None,
         Meta(description="Pixels of one picture at most; larger ones are scaled down. Else the family's own limit."),
@@ -113,6 +122,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["default", "error"],
         Meta(description="Answer to an unknown model name: the default model's scores, or status 404."),
     ] = "default"
+    scoring: Annotated[
+        Literal["refuse", "warn"],
+        Meta(
+            description="Answer for a model whose engine fails its checks: status 503, or scores with a warning "
+            "that are not kept."
+        ),
+    ] = "refuse"
     api_keys: Annotated[
         tuple[str, ...], Meta(description="Keys that open the gateway. Without any, it listens on loopback only.")
     ] = ()
@@ -246,6 +262,10 @@ def _check_model(where: str, model: ModelSettings) -> None:
         number = getattr(model, name)
         if number is not None and number < 1:
             raise SettingsError(f"{where}.{name}: must be at least 1")
+    if model.logit_sigma is not None and not 0 < model.logit_sigma < math.inf:
+        raise SettingsError(f"{where}.logit_sigma: must be a number above 0")
+    if model.logit_mean is not None and not math.isfinite(model.logit_mean):
+        raise SettingsError(f"{where}.logit_mean: must be a number")
 
 
 def listening_host(settings: Settings) -> str:

@@ -94,16 +94,20 @@ def _rerank(
 
 
 _Name = typer.Argument(
-    metavar="NAME", help="A name of `rerank models`, or a folder with --family.", autocompletion=_known_models
+    metavar="NAME",
+    help="A name of `rerank models`, an id on the Hugging Face hub, or a folder.",
+    autocompletion=_known_models,
 )
 _Names = typer.Argument(
-    metavar="MODEL", help="Names of `rerank models`, or folders with --family.", autocompletion=_known_models
+    metavar="MODEL",
+    help="Names of `rerank models`, ids on the Hugging Face hub, or folders.",
+    autocompletion=_known_models,
 )
 _Family = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The family of the model in a folder, one of `rerank models`.",
+        help="The family of a model that is not listed, one of `rerank models`. Default: the one that its files tell.",
         autocompletion=_known_families,
     ),
 ]

@@ -1,15 +1,17 @@
 """The catalogue of models: reads models.yaml into frozen records and finds a model by any of its names."""
 
 import difflib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import yaml
 
+from launch.checkpoint import Checkpoint, NoFilesError, fetch, read_folder
 from launch.errors import LaunchError
+from launch.families import Family, author_overrides, confirm, family_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -38,7 +40,12 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     layers: int = 0
     kv_heads: int = 0
     head_dim: int = 0
+    logit_mean: float | None = None
+    logit_sigma: float | None = None
     instruction: str | None = None
+    licence: str = ""
+    languages: str = ""
+    proved: Literal["tiny model", "real texts", "not run"] = "not run"
     aliases: tuple[str, ...] = ()
     community: bool = False
 
@@ -70,44 +77,68 @@ class Catalogue(msgspec.Struct, frozen=True):
     """
 
     models: tuple[Model, ...]
-    families: Mapping[str, Mapping[str, Any]]
+    families: Mapping[str, Family]
     profiles: Mapping[str, tuple[str, ...]] = {}
     default_models: Mapping[str, str] = {}
 
+    def get(self, name: str) -> Model | None:
+        """The model of this name, in upper or lower case."""
+        return next((model for model in self.models if name.lower() in map(str.lower, model.names)), None)
+
     def find(self, name: str) -> Model:
         """The model of this name, in upper or lower case. Raises LaunchError, which suggests similar names."""
-        by_name = {known.lower(): model for model in self.models for known in model.names}
-        if model := by_name.get(name.lower()):
+        if model := self.get(name):
             return model
-        near = difflib.get_close_matches(name.lower(), by_name, n=3, cutoff=0.5)
-        hint = ", ".join(dict.fromkeys(by_name[match].name for match in near))
-        raise LaunchError(
-            f"no model called {name!r}" + (f"; did you mean {hint}?" if hint else "; see `rerank models`")
-        )
+        raise LaunchError(f"no model called {name!r}{self.hint(name)}")
 
-    def folder(self, path: Path, family: str, max_tokens: int | None) -> Model:
-        """A model of a known family in a local folder. Its sizes are read from its files. Raises LaunchError."""
-        if family not in self.families:
-            raise LaunchError(f"--family {family}: known families are {', '.join(self.families)}")
+    def hint(self, name: str) -> str:
+        """Advice for an unknown name: the models of similar names, or the command that lists all."""
+        by_name = {known.lower(): model.name for model in self.models for known in model.names}
+        near = difflib.get_close_matches(name.lower(), by_name, n=3, cutoff=0.5)
+        models = ", ".join(dict.fromkeys(by_name[match] for match in near))
+        return f"; did you mean {models}?" if models else "; see `rerank models`"
+
+    def folder(self, path: Path, family: str | None, max_tokens: int | None) -> Model:
+        """The model in a local folder. Its family, if none is given, and its sizes are read from its files.
+
+        Raises LaunchError.
+        """
+        checkpoint = read_folder(path)
+        return self._described(checkpoint, path.name, str(path), family, max_tokens)
+
+    def unlisted(self, hub: str, family: str | None, max_tokens: int | None) -> Model:
+        """The model of an unlisted repository on the hub, at its newest commit. Raises LaunchError."""
         try:
-            config = json.loads((path / "config.json").read_text())
-        except (OSError, ValueError) as error:
-            raise LaunchError(f"{path} holds no readable config.json: {error}") from error
-        text = config.get("text_config", config)
+            checkpoint = fetch(hub, None)
+        except NoFilesError as error:
+            raise LaunchError(f"{hub} is not in the catalogue, and {error}{self.hint(hub)}") from error
+        return self._described(checkpoint, hub.rpartition("/")[2], hub, family, max_tokens)
+
+    def completed(self, model: Model) -> Model:
+        """The listed model with what its author's files tell, if its family is read from them. Raises LaunchError."""
+        if not self.families[model.family].author_files:
+            return model
+        with _about(model.name):
+            checkpoint = fetch(model.hub, model.revision)
+            confirm(checkpoint, self.families, model.family)
+        told = {**checkpoint.sizes(), "context": model.context, "revision": checkpoint.revision}
+        return msgspec.structs.replace(model, **told, hf_overrides=author_overrides(checkpoint))
+
+    def _described(
+        self, checkpoint: Checkpoint, name: str, hub: str, family: str | None, max_tokens: int | None
+    ) -> Model:
+        with _about(hub):
+            if family is None:
+                family = family_of(checkpoint, self.families)
+            confirm(checkpoint, self.families, family)
         recipe = self.families[family]
-        context = int(text.get("max_position_embeddings", recipe.get("context", 512)))
-        heads = int(text.get("num_attention_heads", 1))
-        sizes = {
-            "weights_gb": sum(file.stat().st_size for file in path.glob("*.safetensors")) / 1e9,
-            "layers": text.get("num_hidden_layers", 0),
-            "kv_heads": text.get("num_key_value_heads", heads),
-            "head_dim": text.get("head_dim") or text.get("hidden_size", 0) // heads,
-            "context": context,
-            "max_tokens": min(max_tokens or recipe.get("max_tokens", context), context),
-        }
-        if "text_config" in config:
-            sizes["tie_word_embeddings"] = bool(config.get("tie_word_embeddings", text.get("tie_word_embeddings")))
-        return _model(path.name, {**recipe, "family": family, "hub": str(path), **sizes})
+        fields = {"context": 512, **recipe.fields_of(checkpoint.architecture), **checkpoint.sizes()}
+        fields["max_tokens"] = min(max_tokens or fields.get("max_tokens", fields["context"]), fields["context"])
+        if recipe.author_files:
+            fields["hf_overrides"] = author_overrides(checkpoint)
+        return entry(
+            name, {**fields, "family": family, "hub": hub, "revision": checkpoint.revision, "proved": "not run"}
+        )
 
 
 def read(path: Path | None = None) -> Catalogue:
@@ -118,21 +149,44 @@ def read(path: Path | None = None) -> Catalogue:
     here = Path(__file__).parent
     path = path or next(place for place in (here / "models.yaml", here.parent / "models.yaml") if place.exists())
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    families = data["families"]
-    for name, entry in data["models"].items():
-        if entry.get("family") not in families:
+    families = {name: _family(name, fields) for name, fields in data["families"].items()}
+    for name, fields in data["models"].items():
+        if fields.get("family") not in families:
             raise LaunchError(f"{path}: models.{name}.family: known families are {', '.join(families)}")
-    models = tuple(_model(name, {**families[entry["family"]], **entry}) for name, entry in data["models"].items())
     return Catalogue(
-        models,
+        tuple(_listed(name, fields, families[fields["family"]]) for name, fields in data["models"].items()),
         families,
         {name: tuple(chosen) for name, chosen in data.get("profiles", {}).items()},
         data.get("default_models", {}),
     )
 
 
-def _model(name: str, entry: Mapping[str, Any]) -> Model:
+def entry(name: str, fields: Mapping[str, Any]) -> Model:
+    """A model with these fields. Raises LaunchError with the name of the field that is wrong."""
     try:
-        return msgspec.convert({**entry, "name": name}, Model)
+        return msgspec.convert({**fields, "name": name}, Model)
     except msgspec.ValidationError as error:
         raise LaunchError(f"models.yaml: models.{name}: {error}") from None
+
+
+def _family(name: str, fields: Mapping[str, Any]) -> Family:
+    own = {field: fields[field] for field in ("architectures", "told_by", "author_files") if field in fields}
+    inherited = {field: value for field, value in fields.items() if field not in own}
+    try:
+        return msgspec.convert({**own, "fields": inherited}, Family)
+    except msgspec.ValidationError as error:
+        raise LaunchError(f"models.yaml: families.{name}: {error}") from None
+
+
+def _listed(name: str, fields: Mapping[str, Any], family: Family) -> Model:
+    own = {field: value for field, value in fields.items() if field != "architecture"}
+    return entry(name, {**family.fields_of(fields.get("architecture")), **own})
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Put the name of the model before the complaint."""
+    try:
+        yield
+    except LaunchError as error:
+        raise LaunchError(f"{name}: {error}") from error

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from launch.address import Address
 from launch.catalogue import TEMPLATES, Model
@@ -14,6 +15,14 @@ from launch.vllm import Version, Vllm, parse_version
 # Added to an engine's environment. VLLM_CPU_KVCACHE_SPACE is not among them: it overrides --kv-cache-memory-bytes, and
 # counts in gigabytes.
 ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+# Flags of `vllm serve` that change scores. An engine that is started with one of them follows a recipe nobody knows.
+_SCORE_FLAGS = (
+    *("--hf-overrides", "--pooler-config", "--override-pooler-config", "--convert", "--runner", "--task"),
+    *("--chat-template", "--revision", "--quantization", "--mm-processor-kwargs", "--media-io-kwargs"),
+    *("--config", "--hf-config-path", "--tokenizer", "--tokenizer-revision"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ def vllm_command(model: Model, vllm: Vllm, plan: Plan, address: Address, extra: 
         raise LaunchError(f"{model.name} needs vLLM {model.min_vllm} or later, and this is {vllm.version}")
     revision = ["--revision", model.revision] if model.revision else []
     fitted = [word for row in _ROWS if row.since <= number < row.before for word in row.arguments(model, plan)]
-    names = ["--served-model-name", *dict.fromkeys((model.name, model.hub))]
+    names = ["--served-model-name", *dict.fromkeys((model.name, model.hub)), *_marker(model, vllm, extra)]
     return [vllm.executable, "serve", model.hub, *revision, *_listen(address), *names, *fitted, *extra]
 
 
@@ -85,6 +94,26 @@ def _utilisation(plan: Plan) -> list[str]:
 def _kv_cache(plan: Plan) -> list[str]:
     size = plan.kv_cache_bytes
     return [] if size is None else ["--kv-cache-memory-bytes", str(size)]
+
+
+def _marker(model: Model, vllm: Vllm, extra: Sequence[str]) -> list[str]:
+    """A name that tells the gateway the recipe that the engine was started for.
+
+    It has a digest of all that makes the scores, so that another start is another name. An engine whose further
+    arguments change the recipe gets none.
+    """
+    if any(_changes_scores(word) for word in extra):
+        return []
+    template = (TEMPLATES / model.template).read_text(encoding="utf-8") if model.template else ""
+    start = [model.hf_overrides, template, [*model.vllm_args, *extra], model.dtype, vllm.version]
+    digest = sha256(json.dumps(start, sort_keys=True).encode()).hexdigest()
+    return [f"recipe:{model.family}:{digest[:12]}"]
+
+
+def _changes_scores(word: str) -> bool:
+    """True for such a flag in any spelling of vLLM's: --a_b, --a-b=1, --a-b.key 1, -q, or the flag's beginning."""
+    name = word.partition("=")[0].partition(".")[0].replace("_", "-")
+    return name[:2] == "-q" or (len(name) > 2 and any(flag.startswith(name) for flag in _SCORE_FLAGS))
 
 
 def _overrides(model: Model, *, with_tie: bool) -> list[str]:

@@ -1,5 +1,6 @@
 """An engine: a model at an address, and the command lines that start it on this machine."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from launch.machine import Machine
 from launch.memory import Plan
 from launch.program import Attempt, EngineRole, Program
 from launch.vllm import Vllm, parse_version
+
+_NEEDS_PILLOW_13 = (0, 33, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ def prepare_all(
     """Engines on free ports of this machine, its memory split among them. Raises LaunchError if it is too small."""
     for model in models:
         _refuse_old_vllm(model, machine.vllm)
+        _refuse_shared_environment(model, machine.vllm)
     served = [model for model in models if model.engine == "vllm"]
     parts = dict.fromkeys((model.name for model in served), machine.memory)
     if machine.vllm and len(served) > 1:
@@ -120,6 +124,20 @@ def _refuse_old_vllm(model: Model, vllm: Vllm | None) -> None:
     needed = oldest_vllm(model)
     if vllm and model.engine == "vllm" and parse_version(vllm.version) < parse_version(needed):
         raise LaunchError(f"the gateway needs vLLM {needed} or later for {model.name}, and this is {vllm.version}")
+
+
+def _refuse_shared_environment(model: Model, vllm: Vllm | None) -> None:
+    """Raise LaunchError if this vLLM lies in the environment that the gateway runs in and needs another Pillow.
+
+    Pillow decodes and scales pictures, and the gateway's counts of their tokens hold for its own version only.
+    """
+    if model.engine != "vllm" or vllm is None or parse_version(vllm.version) < _NEEDS_PILLOW_13:
+        return
+    if Path(vllm.executable).parent == Path(sys.executable).parent:
+        raise LaunchError(
+            f"vLLM {vllm.version} needs Pillow 13, so it cannot share the gateway's environment: "
+            "install it in one of its own (--install-vllm, or give its path with --vllm)"
+        )
 
 
 def _advice(model: Model, catalogue: Catalogue, free: Memory | None) -> str:

@@ -113,6 +113,8 @@ def gateway_entry(model: Model, address: Address, max_tokens: int) -> dict[str, 
         "tokenizer": _tokenizer(model),
         "max_tokens": max_tokens,
         "max_tokens_per_doc": model.max_tokens_per_doc,
+        "logit_mean": model.logit_mean,
+        "logit_sigma": model.logit_sigma,
         "aliases": list(model.aliases),
         "instruction": model.instruction,
     }

@@ -21,13 +21,16 @@ class Wish:
 
 
 def select(catalogue: Catalogue, name: str, wish: Wish) -> Model:
-    """The model called `name`, or the model in the folder of that path. Raises LaunchError."""
-    folder = Path(name)
-    if folder.is_dir():
-        if not wish.family:
-            raise LaunchError(f"{folder} is a folder: say which --family it is ({', '.join(catalogue.families)})")
-        return catalogue.folder(folder.absolute(), wish.family, wish.max_tokens)
-    model = catalogue.find(name)
+    """The model called `name`, the one in the folder of that path, or the one of that id on the hub.
+
+    Raises LaunchError.
+    """
+    if Path(name).is_dir():
+        return catalogue.folder(Path(name).absolute(), wish.family, wish.max_tokens)
+    model = catalogue.get(name)
+    if model is None and name.count("/") == 1:
+        return catalogue.unlisted(name, wish.family, wish.max_tokens)
+    model = catalogue.completed(model or catalogue.find(name))
     max_tokens = min(wish.max_tokens or model.max_tokens, model.context)
     return msgspec.structs.replace(model, max_tokens=max_tokens)
 

@@ -4,7 +4,9 @@ import asyncio
 import base64
 import io
 import json
+import math
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tokenizers import Tokenizer
 
+from gateway.engines.examination import MARKER, PAIRS, PICTURE_QUERY
+from gateway.families import FAMILIES
 from tests.gateway.official import PREFIX, QWEN3_VL
 from tests.gateway.serving import LocalServer, until
 
@@ -25,6 +29,9 @@ POISON = "unreadable-for-the-engine"
 PROMPT = re.compile(r"<Query>: ?(.*)\n<Document>: ?(.*)<\|im_end\|>\n<\|im_start\|>assistant", re.DOTALL)
 COLORS = {b"\xff\0\0": "red", b"\0\0\xff": "blue", b"\0\x80\0": "green"}
 
+# Logits whose sigmoid is 1.0 and 0.0 in float64.
+CERTAIN = 800.0
+
 Scores = Sequence[float]
 
 
@@ -32,18 +39,30 @@ class StubEngine:
     """Answers as vLLM does, so: one prompt it cannot read fails the whole call with 400, without saying which.
 
     calls: what each scoring call held, pairs of texts or token ids; most_at_once: how many of them overlapped.
+    examinations: the same of calls that only examine it. They are answered honestly, unless `bluffs` is False.
+    root: of its weights. tells_start: its metrics tell when its process started.
+    names: of the model; where there are none, its name and the markers of `rerank engine` for any family.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
+    prompt: finds the query and the document in the text of token ids.
     tokenize_status, health_status: what those answer when not 200.
+    activation: of its own scores, for whoever does not ask for logits. adds_tokens: to each prompt, behind our back.
+    always_activates: it does not know `use_activation`, and gives probabilities where logits are asked for.
     instructions: of each call with pictures, which are seen as words: "64x32 red", "4 frames 64x64 green".
     max_pixels: what it scales a picture down to, as an engine with flags of its own does.
     """
 
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self.tokenizer = tokenizer
+        self.prompt = PROMPT
         self.version: str | None = "0.32.0"
         self.max_tokens = 1_000_000
+        self.names: list[str] = []
+        self.root = "/models/stub"
+        self.tells_start = True
         self.calls: list[list[Any]] = []
+        self.examinations: list[list[Any]] = []
+        self.bluffs = True
         self.most_at_once = 0
         self.gate = asyncio.Event()
         self.gate.set()
@@ -51,6 +70,9 @@ class StubEngine:
         self.instead: Callable[[], Response | None] = lambda: None
         self.tokenize_status = 200
         self.health_status = 200
+        self.always_activates = False
+        self.activation: Callable[[float], object] = float
+        self.adds_tokens = 0
         self.instructions: list[str] = []
         self.max_pixels = 1800 * 32 * 32
         self._at_once = 0
@@ -58,15 +80,16 @@ class StubEngine:
             Starlette(
                 routes=[
                     Route("/score", self._score, methods=["POST"]),
+                    Route("/rerank", self._rerank, methods=["POST"]),
                     Route("/classify", self._classify, methods=["POST"]),
                     Route("/tokenize", self._tokenize, methods=["POST"]),
                     Route("/health", self._health),
                     Route("/version", self._version),
                     Route("/v1/models", self._models),
+                    Route("/metrics", self._metrics),
                 ]
             )
         )
-        self.start = self._server.start
         self.stop = self._server.stop
 
     @property
@@ -94,14 +117,27 @@ class StubEngine:
         documents = body["text_2"]
         queries = body["text_1"] if isinstance(body["text_1"], list) else [body["text_1"]] * len(documents)
         pairs = list(zip(queries, documents, strict=True))
-        lengths = [len(f"{query} {document}".split()) for query, document in pairs]
+        lengths = [self._count_pair(query, document) for query, document in pairs]
         return await self._answer(body, pairs, pairs, lengths, lambda score: {"object": "score", "score": score})
+
+    async def _rerank(self, http: Request) -> Response:
+        """Ranks a list: each document scores less for each other one, and less for those before it. Gives cosines."""
+        body = await http.json()
+        pairs = [(body["query"], document) for document in body["documents"]]
+        if len(pairs) == 1 and examines(pairs[0]):
+            self.examinations.append(pairs)
+        else:
+            self.calls.append(pairs)
+            await self.gate.wait()
+        cosines = [overlap(*pair) - (len(pairs) + place) / 1000 for place, pair in enumerate(pairs)]
+        results = [{"index": place, "relevance_score": cosine} for place, cosine in enumerate(cosines)]
+        results.sort(key=lambda result: -result["relevance_score"])
+        return answer({"id": "1", "model": MODEL, "results": results})
 
     async def _score_scenes(self, body: dict[str, Any]) -> Response:
         """Scores like vLLM with our template: each side is text or content parts, the media first."""
         documents = body["documents"]
         queries = body["queries"] if isinstance(body["queries"], list) else [body["queries"]] * len(documents)
-        self.instructions.append(body["instruction"])
         try:
             seen = [(self._see(query), self._see(document)) for query, document in zip(queries, documents, strict=True)]
         except (OSError, ValueError, KeyError) as error:
@@ -145,6 +181,11 @@ class StubEngine:
         tokens = sum(squares + self._count(f"<{time:.1f} seconds>") for time in times)
         return f"{len(images)} frames {width}x{height} {color(images[0])}", tokens
 
+    def _count_pair(self, query: str, document: str) -> int:
+        if self.tokenizer is None:
+            return len(f"{query} {document}".split())
+        return len(self.tokenizer.encode(query, document).ids)
+
     def _count(self, text: str) -> int:
         return len(self._tokens(text)[0])
 
@@ -157,7 +198,7 @@ class StubEngine:
 
     def _read(self, ids: list[int]) -> tuple[str, str]:
         assert self.tokenizer is not None
-        found = PROMPT.search(self.tokenizer.decode(ids, skip_special_tokens=False))
+        found = self.prompt.search(self.tokenizer.decode(ids, skip_special_tokens=False))
         assert found is not None
         return found[1], found[2]
 
@@ -169,7 +210,14 @@ class StubEngine:
         lengths: Sequence[int],
         item: Callable[[object], dict[str, object]],
     ) -> Response:
+        if self.bluffs and all(map(examines, pairs)):
+            self.examinations.append(asked)
+            activated = body["use_activation"] is not False
+            honest = [overlap(*pair) for pair in pairs]
+            return self._reply(honest if activated else list(map(logit, honest)), lengths, item)
         self.calls.append(asked)
+        if "instruction" in body:
+            self.instructions.append(body["instruction"])
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
@@ -185,6 +233,17 @@ class StubEngine:
         if any(POISON in text for pair in pairs for text in pair):
             return failure(400, f"cannot read {pairs!r}")
         scores = self.distort([overlap(*pair) for pair in pairs])
+        if body["use_activation"] is False and not self.always_activates:
+            scores = [logit(score) for score in scores]
+        elif body["use_activation"] is not False:
+            scores = [self.activation(score) for score in scores]  # type: ignore[arg-type]
+        lengths = [length + self.adds_tokens for length in lengths]
+        return self._reply(scores, lengths, item)
+
+    @staticmethod
+    def _reply(
+        scores: Sequence[object], lengths: Sequence[int], item: Callable[[object], dict[str, object]]
+    ) -> Response:
         usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths), "completion_tokens": 0}
         data = [{"index": index, **item(score)} for index, score in enumerate(scores)]
         return answer({"id": "1", "object": "list", "created": 1, "model": MODEL, "data": data, "usage": usage})
@@ -211,7 +270,26 @@ class StubEngine:
         return answer({"version": self.version}) if self.version else failure(404, "Not Found")
 
     async def _models(self, _: Request) -> Response:
-        return answer({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        names = self.names or [MODEL, *(f"{MARKER}{family}:0" for family in FAMILIES)]
+        models = [{"id": name, "object": "model", "root": self.root} for name in names]
+        return answer({"object": "list", "data": models})
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(f"process_start_time_seconds {self._started}\n" if self.tells_start else "")
+
+    def exchange(self, *, keeps_connections: bool = False) -> None:
+        """Another process answers from now on, as behind a load balancer."""
+        self._started = time.time()
+        if not keeps_connections:
+            self.break_connections()
+
+    def break_connections(self) -> None:
+        self._server.break_connections()
+
+    async def start(self) -> None:
+        """Each start is that of another process."""
+        self._started = time.time()
+        await self._server.start()
 
 
 def color(image: Image.Image) -> str:
@@ -226,6 +304,21 @@ def overlap(query: str, document: str) -> float:
     """The share of the query's words that the document has: 0..1, the same at any place of any batch."""
     wanted = set(query.lower().split())
     return len(wanted & set(document.lower().split())) / max(1, len(wanted))
+
+
+def examines(pair: tuple[str, str]) -> bool:
+    """True for the pairs of an examination, which a model with little room reads in part."""
+    query, document = pair
+    return query == PICTURE_QUERY or any(
+        query and str(known.query).startswith(query) and str(known.document).startswith(document) for known in PAIRS
+    )
+
+
+def logit(score: object) -> object:
+    """The number whose sigmoid the score is. What is no probability stays as it is."""
+    if not isinstance(score, int | float) or not 0 <= score <= 1:
+        return score
+    return CERTAIN * (2 * score - 1) if score in (0, 1) else math.log(score / (1 - score))
 
 
 def answer(body: object, status: int = 200) -> Response:

@@ -29,18 +29,20 @@ ROW = {name: place for place, names in enumerate(ORDER) for name in names}
 # The modules of gateway/ that import a library; nobody else need know it.
 LIBRARIES = {
     "msgspec": {
-        *("domain", "settings", "dialects.cohere", "families.qwen3_vl", "scoring.scorer"),
-        *("engines.probes", "engines.wires", "engines.readiness", "engines.status", "steps.relevant_spans"),
+        *("domain", "settings", "dialects.cohere", "scoring.cache_values", "steps.relevant_spans"),
+        *("families.qwen3_vl", "families.recipes", "families.published"),
+        *("engines.examination", "engines.identity", "engines.probes", "engines.wires", "engines.status"),
         *("media.resolve", "http.base", "http.openapi", "http.rerank_api", "http.service_api", "http.media_api"),
     },
+    "jinja2": {"families.published"},
     "yaml": {"settings", "dialects.content"},
     "starlette": {
         *("app", "__main__"),
         *("http.app", "http.base", "http.rerank_api", "http.service_api", "http.media_api"),
     },
-    "httpx": {"app", "engines.client", "engines.wires", "engines.status"},
-    "httpx_aiohttp": {"app"},
-    "aiohttp": {"engines.client", "media.loader"},
+    "httpx": {"engines.client", "engines.transport", "engines.wires", "engines.status"},
+    "httpx_aiohttp": {"engines.transport"},
+    "aiohttp": {"engines.client", "engines.transport", "media.loader"},
     "yarl": {"media.loader"},
     "PIL": {"media.images", "media.videos"},
     "pi_heif": {"media.images"},

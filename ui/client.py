@@ -103,6 +103,16 @@ class Client:
             body: dict[str, Any] = reply.json()
             return body
 
+    async def ranks_lists(self, model: str) -> bool:
+        """True when a document's score depends on the others of its request; False where the gateway does not tell."""
+        try:
+            entries = (await self.engines())["engines"]
+        except Fault:
+            return False
+        named = [entry for entry in entries if entry["name"] == model]
+        default = [entry for entry in entries if entry["default"]]
+        return any(entry.get("listwise", False) for entry in named or default)
+
     async def load(self, name: str) -> None:
         """Start an engine. Raises Fault("no_load") if this gateway cannot start it."""
         with _translated(_BY_STATUS_OF_LOAD):

@@ -1,7 +1,7 @@
 """Live ranking: candidates are scored in parts, and the list is put in order after each part that arrives.
 
-Rerankers score each pair by itself, so a part has the scores of the whole. BM25 has statistics of the whole list, and
-is not ranked so.
+Most rerankers score each pair by itself, so a part has the scores of the whole. BM25 has statistics of the whole list,
+and a few models read it whole: these are not ranked so.
 """
 
 import asyncio
@@ -201,8 +201,9 @@ async def _score_all(client: Client, board: Board) -> None:
 
     texts = [index for index, item in enumerate(ask.items) if item.kind == "text"]
     files = [index for index, item in enumerate(ask.items) if item.kind != "text"]
-    # A query of files is sent with every part, so then there is a single part.
-    size = max(LEAST_PART, -(-len(texts) // (TEXT_PARTS if isinstance(ask.query, str) else 1)))
+    # A query of files is sent with every part, so then there is a single part. A list that is ranked whole is one too.
+    whole = not isinstance(ask.query, str) or await client.ranks_lists(ask.model)
+    size = max(LEAST_PART, -(-len(texts) // (1 if whole else TEXT_PARTS)))
     parts = [texts[start : start + size] for start in range(0, len(texts), size)]
     await _together([*map(score, parts), *map(score_file, files)])
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import aiohttp
 import httpx
 
+from gateway.engines.transport import on_connection
 from gateway.errors import EngineBadResponse, EngineTimeout, EngineUnavailable
 
 log = logging.getLogger("gateway")
@@ -23,7 +24,8 @@ PIECE_BYTES = 512 * 1024
 class EngineClient:
     """Exchanges with one server. Raises EngineUnavailable, EngineTimeout or EngineBadResponse.
 
-    epoch: grows each time the server stops answering: what was checked before must be checked again.
+    epoch: grows with each new connection, behind which another server may stand, and each time the server stops
+    answering: what was checked before must be checked again.
     """
 
     def __init__(self, name: str, url: str, transport: httpx.AsyncBaseTransport, *, timeout_s: float) -> None:
@@ -34,9 +36,9 @@ class EngineClient:
         self._timeout_s = timeout_s
         self._answers = True
 
-    async def get(self, path: str) -> httpx.Response:
-        """For probes: it has PROBE_TIMEOUT_S."""
-        return await self._send("GET", path, b"", PROBE_TIMEOUT_S)
+    async def get(self, path: str, timeout_s: float = PROBE_TIMEOUT_S) -> httpx.Response:
+        """For probes: the whole exchange has `timeout_s`."""
+        return await self._send("GET", path, b"", timeout_s)
 
     async def post(self, path: str, content: bytes) -> httpx.Response:
         """The whole exchange has the engine's timeout."""
@@ -66,12 +68,16 @@ class EngineClient:
         else:
             headers = {**JSON, "content-length": str(len(content))}
             request = httpx.Request(method, url, stream=_Pieces(content), headers=headers, extensions=EXTENSIONS)
+        on_connection.set(self._connected)
         reply = await self._transport.handle_async_request(request)
         try:
             await reply.aread()
         finally:
             await reply.aclose()
         return reply
+
+    def _connected(self) -> None:
+        self.epoch += 1
 
     def _noticed(self, *, answers: bool) -> None:
         if answers != self._answers:

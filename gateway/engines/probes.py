@@ -1,10 +1,14 @@
 """Questions to a server beside scoring: its health, its version, its tokenizer."""
 
+import re
+
 import msgspec
 
-from gateway.engines.client import EngineClient
-from gateway.engines.wires import PromptRefused, TokenizeReply, VersionReply, decoding, post
+from gateway.engines.client import PROBE_TIMEOUT_S, EngineClient
+from gateway.engines.wires import ModelsReply, PromptRefused, TokenizeReply, VersionReply, decoding, post
 from gateway.errors import EngineUnavailable, Field, Unreadable
+
+_STARTED = re.compile(rb"^process_start_time_seconds ([0-9.e+]+)$", re.MULTILINE)
 
 
 async def check_health(client: EngineClient) -> None:
@@ -21,6 +25,22 @@ async def version_of(client: EngineClient) -> str | None:
         return msgspec.json.decode(reply.content, type=VersionReply).version
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
+
+
+async def served_by(client: EngineClient) -> ModelsReply:
+    """The models that the server lists; none when it lists nothing."""
+    reply = await client.get("/v1/models")
+    try:
+        return msgspec.json.decode(reply.content, type=ModelsReply)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ModelsReply()
+
+
+async def started_at(client: EngineClient, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
+    """The start of the server's process, which tells it from any other; None when it does not tell."""
+    reply = await client.get("/metrics", timeout_s)
+    found = _STARTED.search(reply.content)
+    return found[1].decode() if found else None
 
 
 async def tokenize(client: EngineClient, text: str) -> TokenizeReply:

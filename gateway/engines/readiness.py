@@ -1,145 +1,122 @@
-"""An engine's scores are examined before they are trusted: a wrong prompt answers with status 200 too."""
+"""Trust in an engine: it is examined when it is first asked, and again when another process may answer."""
 
 import asyncio
-import re
-from collections.abc import Awaitable, Mapping
+import math
+from typing import NamedTuple
 
-from msgspec import Struct
-
-from gateway.domain import Blob, Mixed, Outcome, Pair, Refused, ScoringOptions
-from gateway.engines.probes import check_health, tokenize, version_of
+from gateway.caches import Cache
+from gateway.engines.base import Trust
+from gateway.engines.examination import Check, Examination
+from gateway.engines.identity import identity_of
+from gateway.engines.probes import check_health, started_at
 from gateway.engines.vllm import VllmEngine
-from gateway.engines.wires import WIRES, PromptRefused
-from gateway.errors import EngineBadResponse, RerankError
-from gateway.families.base import MultimodalPrompt, Rendered
-from gateway.media.vision import Prepared
+from gateway.errors import EngineTimeout, EngineUnavailable, EngineUntrusted, RerankError
 
-# bf16 engines move a score by up to 0.0165 with the batch (measured against float32); more is another prompt.
-STABLE_WITHIN = 0.03
-# A reranker puts the related text far above; one served without its override or its template does not.
-SEPARATES_BY = 0.1
-QUERY = "what is the capital of France"
-RELATED = Pair(QUERY, "Paris is the capital and the largest city of France.")
-UNRELATED = Pair(QUERY, "Add two eggs and the flour, then stir until smooth.")
-PICTURE_QUERY = "a red picture"
+# Before a cached score is given, the engine's process is looked at, unless that was done within this time: a server
+# that restarts needs longer.
+LEASE_S = 1.0
+# An engine that is busy or gone must not hold up answers of which all scores are known.
+GLANCE_TIMEOUT_S = 1.0
+# An engine found wrong is examined again for a request after so long, and for /readyz at once.
+DOUBT_S = 5.0
 
 
-class Check(Struct, frozen=True):
-    """A condition of trust in an engine's scores; `detail` says in words what was found."""
+class _Finding(NamedTuple):
+    """The outcome of the last examination.
 
-    check: str
-    passed: bool
-    detail: str
+    epoch: of the client then. started: the process that was examined, where it tells. examined_s: by the loop's clock.
+    """
+
+    epoch: int
+    started: str | None
+    examined_s: float
+    checks: list[Check]
+    fault: RerankError | None
+    identity: str
 
 
 class Readiness:
-    """Examines one engine. The deep checks cost it real work: once passed, they hold until it stops answering."""
+    """Examines one engine. The deep checks cost it real work: once passed, they hold for its process.
 
-    def __init__(self, engine: VllmEngine) -> None:
+    cache: beside its scores the engines met before are kept. refuses: an engine whose scores are wrong gives none.
+    """
+
+    def __init__(self, engine: VllmEngine, cache: Cache | None, *, refuses: bool) -> None:
         self._engine = engine
-        self._passed: tuple[int, list[Check]] | None = None
+        self._cache = cache
+        self._refuses = refuses
+        self._last: _Finding | None = None
+        self._examining = asyncio.Lock()
+        self._glanced_s = -math.inf
 
     async def checks(self) -> list[Check]:
-        """Never raises: an engine that is gone is a check that failed."""
-        alive = await _check("engine", self._alive())
-        if not alive.passed:
-            return [alive]
-        epoch = self._engine.client.epoch
-        if self._passed is None or self._passed[0] != epoch:
-            deep = [
-                await _check("version", self._version()),
-                await _check("token ids", self._token_ids()),
-                await _check("scores", self._scores()),
-                *([await _check("pictures", self._pictures())] if self._engine.preprocessor else []),
-            ]
-            if not all(check.passed for check in deep):
-                return [alive, *deep]
-            self._passed = (epoch, deep)
-        return [alive, *self._passed[1]]
-
-    async def _alive(self) -> str:
-        await check_health(self._engine.client)
-        return "answers"
-
-    async def _version(self) -> str:
-        version = await version_of(self._engine.client)
-        least = max(WIRES[wire].min_version for wire in self._engine.family.wire.values())
-        numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version or "")
-        if numbers and tuple(map(int, numbers.groups())) < least:
-            needed = ".".join(map(str, least))
-            raise EngineBadResponse(f"vLLM {version} cannot read this family's prompts: it takes {needed} or newer")
-        return version or "not told"
-
-    async def _token_ids(self) -> str:
-        probe = self._engine.family.probe
-        if probe is None:
-            return "the engine writes this model's prompt"
-        reply, sent = await tokenize(self._engine.client, probe.text), self._engine.settings.max_tokens
-        if reply.tokens != probe.ids:
-            raise EngineBadResponse("the engine's tokenizer is not the gateway's: set tokenizer to the served model's")
-        if reply.max_model_len is not None and reply.max_model_len < sent:
-            raise EngineBadResponse(
-                f"the engine reads {reply.max_model_len} tokens (--max-model-len), max_tokens says {sent}"
-            )
-        return f"{len(probe.ids)} of a rendered prompt are equal"
-
-    async def _scores(self) -> str:
-        related: list[float] = []
-        unrelated: list[float] = []
-        for batch in ([RELATED, UNRELATED], [UNRELATED, RELATED], [RELATED], [UNRELATED, UNRELATED, RELATED]):
-            for pair, outcome in zip(batch, await self._engine.score(batch, ScoringOptions()), strict=True):
-                (related if pair is RELATED else unrelated).append(_value(outcome))
-        spread = max(max(values) - min(values) for values in (related, unrelated))
-        if spread > STABLE_WITHIN:
-            raise EngineBadResponse(f"the same pair's score moves by {spread:.3f} with its place in a batch")
-        margin = related[0] - unrelated[0]
-        # Without a hub id nobody knows what the weights should find relevant.
-        if self._engine.settings.hub is not None and margin < SEPARATES_BY:
-            raise EngineBadResponse(
-                f"a related text scores {margin:.3f} above an unrelated one, not {SEPARATES_BY} or more: "
-                "wrong weights, classification override or template"
-            )
-        return f"stable within {spread:.4f}, related above unrelated by {margin:.3f}"
-
-    async def _pictures(self) -> str:
-        """Other limits of pixels or frames than the gateway's give other scores, and show in the tokens."""
-        from gateway.media.examples import examples
-
-        profile = self._engine.family.multimodal
-        assert profile is not None
-        counted = [await self._count(prepared) for prepared in await asyncio.to_thread(examples, profile)]
-        for ours, engines, _ in counted:
-            if engines not in (ours, ours - profile.video_marks):
-                raise EngineBadResponse(
-                    f"the engine reads {engines} tokens where a picture or video and its prompt have {ours}: "
-                    "start it with `rerank engine`, whose flags and template the scores depend on"
-                )
-        (_, _, red), (_, _, blue), *_rest = counted
-        if red == blue:
-            raise EngineBadResponse("a red picture and a blue one score alike: the engine does not see them")
-        return f"tokens of {len(counted)} pictures and videos are equal"
-
-    async def _count(self, prepared: Mapping[Blob, Prepared]) -> tuple[int, int, float]:
-        """Tokens of an example as the gateway counts them and as the engine does, and its score."""
-        pair = Pair(PICTURE_QUERY, Mixed("", tuple(prepared)))
-        (rendered,) = await self._engine.family.render([pair], prepared, ScoringOptions())
-        assert isinstance(rendered, Rendered)
+        """Never raises: an engine that is gone is a check that failed. A check that failed is made again."""
         try:
-            (score,), usage = await self._engine.call(rendered.prompts)
-        except PromptRefused as refusal:
-            raise EngineBadResponse(f"a plain picture: {refusal}") from None
-        ours = sum(prompt.tokens for prompt in rendered.prompts if isinstance(prompt, MultimodalPrompt))
-        return ours, (usage.prompt_tokens or 0) if usage else 0, score
+            await check_health(self._engine.client)
+            finding = await self._examined(doubt_s=0.0)
+        except RerankError as error:
+            return [Check("engine", False, str(error))]
+        counted = [Check("tokens", False, self._engine.mismatch)] if self._engine.mismatch else []
+        return [Check("engine", True, "answers"), *finding.checks, *counted]
 
+    async def known(self) -> Trust:
+        last = self._last
+        if last is None or last.fault:
+            return await self.answering()
+        try:
+            return Trust(last.identity) if await self._is_same(last) else await self.answering()
+        except (EngineUnavailable, EngineTimeout):
+            return Trust(last.identity)  # it is gone or busy, and its scores were right
 
-async def _check(name: str, run: Awaitable[str]) -> Check:
-    try:
-        return Check(name, True, await run)
-    except RerankError as error:
-        return Check(name, False, str(error))
+    async def answering(self) -> Trust:
+        finding = await self._examined(doubt_s=DOUBT_S)
+        if finding.fault is None:
+            return Trust(finding.identity)
+        if isinstance(finding.fault, EngineUnavailable | EngineTimeout):
+            raise finding.fault
+        if self._refuses:
+            raise EngineUntrusted(f"no score is given, since it would be wrong: {finding.fault}")
+        return Trust("", f"its scores may be wrong: {finding.fault}")
 
+    async def _is_same(self, last: _Finding) -> bool:
+        """True when the process that was examined last still answers. Raises EngineUnavailable or EngineTimeout."""
+        client, now_s = self._engine.client, asyncio.get_running_loop().time()
+        if now_s - self._glanced_s > LEASE_S:
+            self._glanced_s = now_s
+            if await started_at(client, GLANCE_TIMEOUT_S) != last.started:
+                client.epoch += 1
+        return last.epoch == client.epoch
 
-def _value(outcome: Outcome) -> float:
-    if isinstance(outcome, Refused):
-        raise EngineBadResponse(f"a plain pair of sentences: {outcome.reason}")
-    return outcome.value
+    async def _examined(self, *, doubt_s: float) -> _Finding:
+        """The finding on the process that answers now; one with a fault holds for `doubt_s`."""
+        client = self._engine.client
+        if (last := self._holding(doubt_s)) is not None:
+            return last
+        async with self._examining:
+            if (last := self._holding(doubt_s)) is not None:
+                return last
+            await check_health(client)
+            epoch = client.epoch  # of the connection that was opened for the question, if one was
+            started = await started_at(client)
+            last = self._last
+            if last and not last.fault and started is not None and started == last.started:
+                self._last = last._replace(epoch=epoch)
+            else:
+                self._last = await self._examine(epoch, started)
+            return self._last
+
+    def _holding(self, doubt_s: float) -> _Finding | None:
+        last = self._last
+        if last is None or last.epoch != self._engine.client.epoch:
+            return None
+        doubted = last.fault and asyncio.get_running_loop().time() - last.examined_s >= doubt_s
+        return None if doubted else last
+
+    async def _examine(self, epoch: int, started: str | None) -> _Finding:
+        examination = Examination(self._engine)
+        await examination.run()
+        identity = ""
+        if examination.fault is None:
+            identity = await identity_of(examination.described, examination.logits, examination.noise, self._cache)
+        now_s = asyncio.get_running_loop().time()
+        return _Finding(epoch, started, now_s, examination.checks, examination.fault, identity)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from gateway.domain import Blob, Outcome, Pair, Refused, Score, ScoringOptions
 from gateway.engines import media
 from gateway.engines.client import EngineClient
+from gateway.engines.outcomes import best_chunk, check_count, expected_scores, tokens_of
 from gateway.engines.wires import WIRES, PromptRefused, Usage, decoding, post
-from gateway.errors import EngineBadResponse, Unreadable
-from gateway.families.base import Family, MultimodalPrompt, Prompt, Rendered
+from gateway.errors import EngineBadResponse, EngineUntrusted, Unreadable
+from gateway.families.base import Family, Prompt, Rendered
 from gateway.media.vision import Prepared
 from gateway.settings import ModelSettings
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 class VllmEngine:
     """The model's name is left out of every call: the server has one, under a name only its operator knows.
 
-    preprocessor: for families that see pictures and videos.
+    preprocessor: for families that see pictures and videos. names: all that the operator says of the model, and the
+    recipe. mismatch: in words, how the last scores differed in their count of tokens, if they did.
     """
+
+    listwise = False
 
     def __init__(
         self,
@@ -35,7 +39,8 @@ class VllmEngine:
         self.family = family
         self.client = client
         self.preprocessor = preprocessor
-        self.identity = repr((name, model.hub, model.revision, model.dtype, family.fingerprint))
+        self.names = repr((name, model.hub, model.revision, model.dtype, family.fingerprint))
+        self.mismatch = ""
 
     def canonical(self, options: ScoringOptions) -> ScoringOptions:
         return self.family.canonical(options)
@@ -56,58 +61,52 @@ class VllmEngine:
     async def _score(
         self, pairs: Sequence[Pair], prepared: Mapping[Blob, Prepared], options: ScoringOptions
     ) -> list[Outcome]:
-        if not pairs:
-            return []
         rendered = await self.family.render(pairs, prepared, options)
         prompts = [prompt for one in rendered if isinstance(one, Rendered) for prompt in one.prompts]
-        results = iter(await self._ask(prompts) if prompts else ())
+        results = iter(await self._score_prompts(prompts) if prompts else ())
         return [
-            _best_chunk(one, list(islice(results, len(one.prompts)))) if isinstance(one, Rendered) else one
+            best_chunk(one, list(islice(results, len(one.prompts)))) if isinstance(one, Rendered) else one
             for one in rendered
         ]
 
-    async def _ask(self, prompts: Sequence[Prompt]) -> list[Outcome]:
+    async def _score_prompts(self, prompts: Sequence[Prompt]) -> list[Outcome]:
         """A score per prompt. vLLM fails a whole call for one prompt it cannot read, so a 400 is halved until found."""
         try:
-            scores, usage = await self.call(prompts)
+            logits, usage = await self.scored(prompts)
         except PromptRefused as refusal:
             if len(prompts) == 1:
                 return [Refused(str(refusal), Unreadable.code)]
             middle = len(prompts) // 2
-            return [*await self._ask(prompts[:middle]), *await self._ask(prompts[middle:])]
-        return [Score(score, tokens) for score, tokens in zip(scores, _tokens(prompts, usage), strict=True)]
+            return [*await self._score_prompts(prompts[:middle]), *await self._score_prompts(prompts[middle:])]
+        scores = self.family.calibrate(logits)
+        return [Score(score, tokens) for score, tokens in zip(scores, tokens_of(prompts, usage), strict=True)]
 
-    async def call(self, prompts: Sequence[Prompt]) -> tuple[list[float], Usage | None]:
-        """Scores of prompts of one type, in order, and what the engine counted. Raises PromptRefused."""
+    async def scored(self, prompts: Sequence[Prompt]) -> tuple[list[float], Usage | None]:
+        """The same as `logits`, and `mismatch` tells of this call."""
+        try:
+            found = await self.logits(prompts)
+        except EngineUntrusted as error:
+            self.mismatch = str(error)
+            raise
+        self.mismatch = ""
+        return found
+
+    async def logits(self, prompts: Sequence[Prompt], *, activated: bool = False) -> tuple[list[float], Usage | None]:
+        """Logits of prompts of one type, in order, and what the engine counted.
+
+        activated: the server applies its activation, so that they are what it thinks are scores. Raises PromptRefused,
+        and EngineUntrusted when the engine read other tokens than the gateway counted: another prompt.
+        """
+        numbers, usage = await self.ask(prompts, activated=activated)
+        check_count(prompts, usage)
+        return numbers, usage
+
+    async def ask(self, prompts: Sequence[Prompt], *, activated: bool = False) -> tuple[list[float], Usage | None]:
+        """The same, and nothing is compared. Raises PromptRefused."""
         wire = WIRES[self.family.wire[type(prompts[0])]]
         with decoding():
-            scores, usage = wire.read(await post(self.client, wire.path, wire.body(prompts)))
-        scores.sort()
-        if [index for index, _ in scores] != list(range(len(prompts))):
-            raise EngineBadResponse(f"the engine was asked for {len(prompts)} scores and did not give each once")
-        return self.family.calibrate([score for _, score in scores]), usage
-
-
-def _best_chunk(rendered: Rendered, results: Sequence[Outcome]) -> Outcome:
-    """A pair's prompts, one or one per chunk, as one outcome: the best chunk counts, all are paid for."""
-    if len(results) == 1 and not rendered.cut and not rendered.query_cut:
-        return results[0]
-    scores = [result for result in results if isinstance(result, Score)]
-    if not scores:
-        return results[0]
-    return Score(
-        max(score.value for score in scores),
-        sum(score.tokens for score in scores),
-        len(scores),
-        rendered.cut,
-        rendered.query_cut,
-    )
-
-
-def _tokens(prompts: Sequence[Prompt], usage: Usage | None) -> list[int]:
-    """Per prompt: exact for token ids; for text an equal share of what the engine counted, exact in the sum."""
-    if not isinstance(prompts[0], Pair):
-        return [prompt.tokens if isinstance(prompt, MultimodalPrompt) else len(prompt) for prompt in prompts]  # type: ignore[arg-type]
-    total = (usage.prompt_tokens or usage.total_tokens or 0) if usage else 0
-    share, rest = divmod(total, len(prompts))
-    return [share + (place < rest) for place in range(len(prompts))]
+            numbers, usage = wire.read(await post(self.client, wire.path, wire.body(prompts, activated)))
+        numbers.sort()
+        if [index for index, _ in numbers] != list(range(count := expected_scores(prompts))):
+            raise EngineBadResponse(f"the engine was asked for {count} scores and did not give each once")
+        return [number for _, number in numbers], usage

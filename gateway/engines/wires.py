@@ -1,4 +1,8 @@
-"""vLLM's JSON: paths, bodies and replies of each wire. Token ids go to `/classify`, texts and media to `/score`."""
+"""vLLM's JSON: paths, bodies and replies of each wire. Token ids go to `/classify`, texts and media to `/score`.
+
+Every body asks for the raw logit. A checkpoint's configuration and the server's flags decide about an activation, and
+both are wrong for some models; the family knows the right one.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +15,7 @@ import msgspec
 from gateway.domain import Pair
 from gateway.engines.client import EngineClient
 from gateway.errors import EngineBadResponse, EngineUnavailable
-from gateway.families.base import MultimodalPrompt, Prompt, Wire
+from gateway.families.base import ListPrompt, MultimodalPrompt, Prompt, TextPrompt, Wire
 
 NO_OVERRIDE = "it is served without the classification override, start it with `rerank engine`"
 
@@ -47,6 +51,16 @@ class _ClassifyReply(msgspec.Struct):
     usage: Usage | None = None
 
 
+class _RankedItem(msgspec.Struct):
+    index: int
+    relevance_score: float
+
+
+class _RerankReply(msgspec.Struct):
+    results: list[_RankedItem]
+    usage: Usage | None = None
+
+
 class TokenizeReply(msgspec.Struct):
     """The answer of /tokenize. max_model_len: the longest prompt the engine reads, where it tells."""
 
@@ -61,42 +75,65 @@ class VersionReply(msgspec.Struct):
     version: str
 
 
+class ServedModel(msgspec.Struct, frozen=True):
+    """An entry of /v1/models: a name of the model, and the folder or repository that its weights came from."""
+
+    id: str
+    root: str | None = None
+
+
+class ModelsReply(msgspec.Struct):
+    """The answer of /v1/models: an entry per name of the one model."""
+
+    data: tuple[ServedModel, ...] = ()
+
+
 class WireFormat(NamedTuple):
     """The JSON of one wire: its path, body and reply, and the first vLLM that understands it.
 
-    read: each prompt's raw score beside its index, and the usage.
+    body: of some prompts, and whether the server is to apply its activation. read: each prompt's number beside its
+    index, and the usage.
     """
 
     path: str
-    body: Callable[[Sequence[Prompt]], dict[str, Any]]
+    body: Callable[[Sequence[Prompt], bool], dict[str, Any]]
     read: Callable[[bytes], tuple[list[tuple[int, float]], Usage | None]]
     min_version: tuple[int, int, int]
 
 
-def _texts_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
-    pairs = cast("Sequence[Pair]", prompts)
+def _texts_body(prompts: Sequence[Prompt], activated: bool) -> dict[str, Any]:
+    pairs = cast("Sequence[Pair | TextPrompt]", prompts)
     queries = [pair.query for pair in pairs]
     return {
         # One query for many documents is sent once.
         "text_1": queries[0] if len(set(queries)) == 1 else queries,
         "text_2": [pair.document for pair in pairs],
+        "use_activation": activated,
     }
 
 
-def _multimodal_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
+def _multimodal_body(prompts: Sequence[Prompt], activated: bool) -> dict[str, Any]:
     multimodal = cast("Sequence[MultimodalPrompt]", prompts)
     queries = [prompt.query for prompt in multimodal]
     return {
         "instruction": multimodal[0].instruction,
         "queries": queries[0] if all(query == queries[0] for query in queries) else queries,
         "documents": [prompt.document for prompt in multimodal],
+        "use_activation": activated,
     }
 
 
-def _token_ids_body(prompts: Sequence[Prompt]) -> dict[str, Any]:
-    return {"input": prompts}
+def _token_ids_body(prompts: Sequence[Prompt], activated: bool) -> dict[str, Any]:
+    return {"input": prompts, "use_activation": activated}
 
 
+def _list_body(prompts: Sequence[Prompt], _activated: bool) -> dict[str, Any]:
+    (prompt,) = cast("Sequence[ListPrompt]", prompts)
+    body: dict[str, Any] = {"query": prompt.query, "documents": prompt.documents}
+    return body if prompt.instruction is None else {**body, "instruction": prompt.instruction}
+
+
+_rerank_reply = msgspec.json.Decoder(_RerankReply)
 _score_reply = msgspec.json.Decoder(_ScoreReply)
 _classify_reply = msgspec.json.Decoder(_ClassifyReply)
 
@@ -106,18 +143,25 @@ def _scores(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
     return [(item.index, item.score) for item in reply.data], reply.usage
 
 
-def _probabilities(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
+def _logits(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
     reply = _classify_reply.decode(body)
-    if any(len(item.probs) != 1 for item in reply.data):  # one class: its probability is P(yes), the recipe's score
+    if any(len(item.probs) != 1 for item in reply.data):  # one class: its logit is the recipe's
         raise EngineBadResponse(f"the engine answers with several classes: {NO_OVERRIDE}")
     return [(item.index, item.probs[0]) for item in reply.data], reply.usage
 
 
-# `instruction` came to /score with 0.22: before, it is ignored and the scores are others.
+def _cosines(body: bytes) -> tuple[list[tuple[int, float]], Usage | None]:
+    reply = _rerank_reply.decode(body)
+    return [(item.index, item.relevance_score) for item in reply.results], reply.usage
+
+
+# `use_activation` came with 0.11.1, and token ids with 0.15.1. `instruction` came to /score with 0.22: before, it is
+# ignored and the scores are others.
 WIRES: dict[Wire, WireFormat] = {
-    Wire.TEXTS: WireFormat("/score", _texts_body, _scores, (0, 0, 0)),
-    Wire.TOKEN_IDS: WireFormat("/classify", _token_ids_body, _probabilities, (0, 15, 1)),
+    Wire.TEXTS: WireFormat("/score", _texts_body, _scores, (0, 11, 1)),
+    Wire.TOKEN_IDS: WireFormat("/classify", _token_ids_body, _logits, (0, 15, 1)),
     Wire.MULTIMODAL: WireFormat("/score", _multimodal_body, _scores, (0, 22, 0)),
+    Wire.LIST: WireFormat("/rerank", _list_body, _cosines, (0, 22, 0)),
 }
 
 

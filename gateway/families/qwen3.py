@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.domain import Blob, Pair, Refused, ScoringOptions, text_of
 from gateway.errors import Field, Unreadable
-from gateway.families.base import Probe, Rendered, Unit, Wire, clamped_probabilities
+from gateway.families.base import Flags, Probe, Rendered, Unit, Wire, relevance
 from gateway.families.chunking import chunks, token_limit
 from gateway.families.tokenizer import digest_of, first_tokens, ids_of, tokenizers_of
 from gateway.media.vision import Prepared, VisionProfile
@@ -48,6 +48,7 @@ class Qwen3:
     multimodal: VisionProfile | None = None
     unit = Unit.PAIR
     wire = WIRES
+    flags = Flags.SEEN  # yes and no the wrong way round turn known pairs round
     template = QWEN3
 
     def __init__(self, model: ModelSettings) -> None:
@@ -76,7 +77,7 @@ class Qwen3:
         return await asyncio.to_thread(self.render_texts, pairs, options)  # some 20 ms for 100 documents
 
     def calibrate(self, raw: Sequence[float]) -> list[float]:
-        return clamped_probabilities(raw)
+        return relevance(raw)
 
     def render_texts(self, pairs: Sequence[Pair], options: ScoringOptions) -> list[Rendered]:
         """One Rendered per pair of texts, in order."""

@@ -1,7 +1,6 @@
 """Qwen3-VL-Reranker: texts as token ids; pictures and videos as a prompt that the engine writes from our template."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from gateway.domain import Blob, Content, Pair, Refused, ScoringOptions, blobs_of, text_of
 from gateway.families.base import MultimodalPrompt, Rendered, Wire
 from gateway.families.qwen3 import PromptTemplate, Qwen3
-from gateway.families.tokenizer import first_tokens, ids_of
+from gateway.families.tokenizer import control_pattern, first_tokens, ids_of, without_control
 from gateway.media.vision import Prepared, VisionProfile
 from gateway.settings import ModelSettings
 
@@ -63,8 +62,7 @@ class Qwen3Vl(Qwen3):
         super().__init__(model)
         self._vision = VISION.narrowed(model)
         self.multimodal: VisionProfile | None = self._vision
-        added = sorted((token.content for token in self._text.get_added_tokens_decoder().values()), key=len)
-        self._control = re.compile("|".join(map(re.escape, reversed(added))))
+        self._control = control_pattern(self._text)
         self._template_tokens = len(self._prefix) + len(self._suffix)
 
     def canonical(self, options: ScoringOptions) -> ScoringOptions:
@@ -120,8 +118,7 @@ class Qwen3Vl(Qwen3):
         return {"content": [*parts, {"type": "text", "text": text}] if text else parts}
 
     def _without_control(self, text: str) -> str:
-        """The text with a zero-width space inside each control token, which then is plain text to any tokenizer."""
-        return self._control.sub(lambda found: found[0][0] + "\u200b" + found[0][1:], text)
+        return without_control(self._control, text)
 
     def _count(self, text: str) -> int:
         return len(ids_of(self._text, text))

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from gateway.caches import Cache, CacheError
 from gateway.engines import EngineStatus
+from gateway.engines.examination import Check
 from gateway.engines.probes import tokenize
-from gateway.engines.readiness import Check
 from gateway.engines.status import EngineState, Gpu, Memory
 from gateway.errors import BadRequest, EngineUnavailable, NotFound
 from gateway.http.base import Access, Call, Route, decoded, json_reply, read_body
@@ -43,7 +43,10 @@ class ModelList(Struct):
 
 
 class EngineInfo(Struct):
-    """A model's engine: its state, its loading progress from 0 to 1 where known, and what it reads."""
+    """A model's engine: its state, its loading progress from 0 to 1 where known, and what it reads.
+
+    listwise: a document's score depends on the others of its request.
+    """
 
     name: str
     state: str
@@ -53,6 +56,7 @@ class EngineInfo(Struct):
     context_length: int
     default: bool
     default_media: bool
+    listwise: bool
     loadable: bool
 
 
@@ -243,6 +247,7 @@ class ServiceApi:
             context_length=model.engine.settings.max_tokens,
             default=model is self._models.default,
             default_media=model is self._models.default_media,
+            listwise=model.engine.listwise,
             loadable=state.loadable,
         )
 

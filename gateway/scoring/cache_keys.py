@@ -30,6 +30,14 @@ def pair_keys(identity: str, options: ScoringOptions, query: Content, documents:
     return keys
 
 
+def list_keys(identity: str, options: ScoringOptions, query: Content, documents: Sequence[Content]) -> list[bytes]:
+    """The same where a score depends on the whole list and on a document's place in it."""
+    whole = hashlib.blake2b(b"".join(pair_keys(identity, options, query, documents)), digest_size=16).digest()
+    return [
+        hashlib.blake2b(whole + place.to_bytes(4, "little"), digest_size=16).digest() for place in range(len(documents))
+    ]
+
+
 def _mixed(content: Mixed, options: bytes) -> bytes:
     """The media and text of a content, and how media are read. 0xFF is in no UTF-8, so no text is taken for it."""
     fields = [options, *(part.digest for part in content.media if isinstance(part, Blob)), content.text.encode()]

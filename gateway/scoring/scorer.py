@@ -3,16 +3,15 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from gateway.caches import Cache
-from gateway.domain import Content, Outcome, Pair, RerankRequest, Score, ScoringOptions
-from gateway.engines import Engine
-from gateway.errors import Overloaded
-from gateway.scoring.cache_keys import pair_keys
+from gateway.domain import Content, Outcome, Pair, RerankRequest, ScoringOptions
+from gateway.engines import Engine, Examiner
+from gateway.errors import EngineUnavailable, Overloaded
+from gateway.scoring.cache_keys import list_keys, pair_keys
+from gateway.scoring.cache_values import decoded, encoded
 from gateway.scoring.fair_queue import FairQueue
 
 # One call's pairs: enough to fill an engine's batch, few enough that the next request's turn comes soon.
@@ -24,24 +23,26 @@ RATE_WEIGHT = 0.2
 FIRST_RATE_PAIRS_PER_S = 100.0
 MAX_RETRY_AFTER_S = 60
 
-_encode_into = msgspec.msgpack.Encoder().encode_into
-_decode = msgspec.msgpack.Decoder(Score).decode
-
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Outcomes in the order of the documents, cache hits, the tokens of those hits, and seconds by stage."""
+    """Outcomes in the order of the documents, cache hits, the tokens of those hits, and seconds by stage.
+
+    doubt: in words, why the scores may be wrong; empty where nothing is wrong.
+    """
 
     outcomes: Sequence[Outcome]
     cached: int
     cached_tokens: int
     seconds: dict[str, float]
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """The way a request's pairs are scored: how they are read, who goes first, and where scores are kept."""
+    """The way a request's pairs are scored: engine, reading, priority, and the cache that keeps them."""
 
+    identity: str
     options: ScoringOptions
     priority: int
     cache: Cache | None
@@ -58,10 +59,12 @@ class _InFlightBatch:
 
 
 class Scorer:
-    """The way to one engine."""
+    """The way to one engine, whose scores are right as far as `examiner` knows."""
 
-    def __init__(self, engine: Engine, cache: Cache | None, *, max_pairs_waiting: int) -> None:
+    def __init__(self, engine: Engine, examiner: Examiner, cache: Cache | None, *, max_pairs_waiting: int) -> None:
+        self.listwise = engine.listwise
         self._engine = engine
+        self._examiner = examiner
         self._cache = cache
         self._max_pairs_waiting = max_pairs_waiting
         self._pairs_waiting = 0
@@ -78,22 +81,25 @@ class Scorer:
         Raises Overloaded at once rather than queue without bound, and what the engine raises.
         """
         started_s = time.perf_counter()
-        cache = None if request.no_store else self._cache
         options = self._engine.canonical(options or request.options)
+        identity, doubt = await self._examiner.known()
+        cache = None if request.no_store or doubt else self._cache
         query = request.query
-        keys = pair_keys(self._engine.identity, options, query, documents)
-        known = {} if cache is None else _decoded(keys, await cache.get_many(keys))
+        keys = (list_keys if self.listwise else pair_keys)(identity, options, query, documents)
+        known = {} if cache is None else decoded(keys, await cache.get_many(keys))
+        if self.listwise and len(known) < len(keys):
+            known = {}  # a list is scored whole
         looked_s = time.perf_counter()
         seconds = {"cache": looked_s - started_s}
         cached = [known[key] for key in keys if key in known]
         outcomes: Sequence[Outcome] = cached
         if len(cached) < len(keys):
             missing = {key: Pair(query, text) for key, text in zip(keys, documents, strict=True) if key not in known}
-            scored = await self._join_and_wait(missing, _Terms(options, request.priority, cache))
+            scored = await self._join_and_wait(missing, _Terms(identity, options, request.priority, cache))
             by_key = known | scored
             outcomes = [by_key[key] for key in keys]
             seconds["engine"] = time.perf_counter() - looked_s
-        return Scored(outcomes, len(cached), sum(score.tokens for score in cached), seconds)
+        return Scored(outcomes, len(cached), sum(score.tokens for score in cached), seconds, doubt)
 
     async def _join_and_wait(self, missing: dict[bytes, Pair], terms: _Terms) -> dict[bytes, Outcome]:
         """Outcomes of what the cache did not know, from batches under way and new ones."""
@@ -138,6 +144,7 @@ class Scorer:
             started_s = time.monotonic()
             try:
                 outcomes = await self._engine.score(list(batch.pairs.values()), terms.options)
+                await self._expect(terms.identity)
             finally:
                 self._queue.release()
         except asyncio.CancelledError:
@@ -152,9 +159,14 @@ class Scorer:
             batch.outcomes.set_result(by_key)
             # Still in flight while it is kept: whoever asks now joins, and finds the outcomes.
             if terms.cache is not None:
-                await terms.cache.set_many(_encoded(by_key))
+                await terms.cache.set_many(encoded(by_key))
         finally:
             self._end(batch)
+
+    async def _expect(self, identity: str) -> None:
+        """Raises EngineError when another engine answered than the one whose name is on the keys, or a wrong one."""
+        if (await self._examiner.answering()).identity != identity:
+            raise EngineUnavailable("the engine was exchanged for another, please try again")
 
     def _leave(self, batch: _InFlightBatch) -> None:
         batch.waiting -= 1
@@ -175,19 +187,3 @@ class Scorer:
         rate = pairs / max(now_s - max(self._answered_s, started_s), 1e-3)
         self._rate += RATE_WEIGHT * (rate - self._rate)
         self._answered_s = now_s
-
-
-def _encoded(outcomes: Mapping[bytes, Outcome]) -> dict[bytes, bytes]:
-    """Scores as they are kept. A refusal is not: the engine may read tomorrow what it refuses today."""
-    buffer = bytearray()  # `encode` gives bytes cut out of a kilobyte: kept by the million they take 30 MB more
-    values: dict[bytes, bytes] = {}
-    for key, outcome in outcomes.items():
-        if isinstance(outcome, Score):
-            _encode_into(outcome, buffer)
-            values[key] = bytes(buffer)
-    return values
-
-
-def _decoded(keys: Sequence[bytes], values: Sequence[bytes | None]) -> dict[bytes, Score]:
-    """The scores a cache knew. The format is part of the key, and CircuitBreaker checks what comes from outside."""
-    return {key: _decode(value) for key, value in zip(keys, values, strict=True) if value}

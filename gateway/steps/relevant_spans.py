@@ -23,6 +23,9 @@ class RelevantSpans:
     async def apply(self, request: RerankRequest, ranking: Ranking, scorer: Scorer) -> Ranking:
         if request.spans is None:
             return ranking
+        if scorer.listwise:
+            alone = Notice(FIELD, "ignored, this model scores a text only beside the others of its list")
+            return replace(ranking, notices=[*ranking.notices, alone])
         started_s = time.perf_counter()
         shown = [result.index for result in ranking.results if not result.refused]
         texts = {index: text for index in shown if isinstance(text := request.documents[index], str)}

@@ -183,7 +183,7 @@ class _Server:
         return _json({"object": "list", "data": models})
 
     async def version(self, _request: Request) -> Response:
-        return _json({"version": version("rerank-gateway")})
+        return _json({"version": f"rerank-gateway {version('rerank-gateway')}"})
 
     async def health(self, _request: Request) -> Response:
         return Response()

@@ -40,7 +40,7 @@ def models_settings() -> str:
 
 
 def models() -> str:
-    """The catalogue, with the memory that `rerank models` prints."""
+    """The catalogue, with the memory that `rerank models` prints and all that it leaves out."""
     rows = [
         (
             f"{model.name}{' *' if model.community else ''}",
@@ -49,11 +49,26 @@ def models() -> str:
             f"{model.context:,}",
             f"{needed_gib(model):.1f} GiB",
             "embedded" if model.engine == "embedded" else max(model.min_vllm, model.min_vllm_gateway or "", key=_dots),
+            model.licence,
+            model.languages,
+            model.proved,
             ", ".join(f"`{alias}`" for alias in model.aliases),
         )
         for model in catalogue.read().models
     ]
-    return _table(("name", "family", "takes", "context", "memory", "vLLM from", "also called"), rows)
+    head = (
+        "name",
+        "family",
+        "takes",
+        "context",
+        "memory",
+        "vLLM from",
+        "licence",
+        "languages",
+        "proved",
+        "also called",
+    )
+    return _table(head, rows)
 
 
 def metrics() -> str:

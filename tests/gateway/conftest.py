@@ -1,8 +1,10 @@
 """A stub engine and the gateway in front of it, both on real ports; `serve` takes any other settings."""
 
 import contextlib
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ import yaml
 
 from gateway import app
 from gateway.settings import load
+from tests.gateway.redis_server import RedisServer
 from tests.gateway.serving import LocalServer
 from tests.stub_engine import StubEngine
 
@@ -47,3 +50,13 @@ async def serve(engine: StubEngine) -> AsyncIterator[Serve]:
 @pytest.fixture
 async def client(serve: Serve) -> httpx.AsyncClient:
     return await serve()
+
+
+@pytest.fixture
+async def redis(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[RedisServer]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: the tests of the shared cache did not run")
+    server = RedisServer(tmp_path, unused_tcp_port)
+    await server.start()
+    yield server
+    await server.kill()

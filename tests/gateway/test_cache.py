@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -19,6 +18,7 @@ from gateway.scoring.scorer import CALLS_PER_ENGINE, SLICE_PAIRS
 from gateway.settings import SettingsError
 from tests.gateway.asking import ASK, DOCUMENTS, QUERY, indices, scores
 from tests.gateway.conftest import NO_TLS, Serve
+from tests.gateway.redis_server import RedisServer
 from tests.gateway.serving import DEADLINE_S, gateway_process, until
 from tests.gateway.waiting import in_flight
 from tests.stub_engine import POISON, StubEngine
@@ -282,48 +282,6 @@ class TestSqlite:
         (tmp_path / "file").write_text("not a folder")
         client = await serve(cache=f"sqlite://{tmp_path}/file/scores.db?{PATIENT}")
         assert len(scores(await ask(client))) == 3
-
-
-class RedisServer:
-    """A real redis-server on a free port, that can be killed and started again."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.port = folder, port
-        self.process: asyncio.subprocess.Process | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            *("redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except OSError:
-                    await asyncio.sleep(0.01)
-                else:
-                    writer.close()
-                    return
-
-    async def kill(self) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
-
-
-@pytest.fixture
-async def redis(tmp_path: Path, unused_tcp_port: int) -> AsyncIterator[RedisServer]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: the tests of the shared cache did not run")
-    server = RedisServer(tmp_path, unused_tcp_port)
-    await server.start()
-    yield server
-    await server.kill()
 
 
 class TestRedis:

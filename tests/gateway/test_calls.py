@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.gateway.asking import ASK, indices, message_of, scores
+from tests.gateway.asking import ASK, indices, scores
 from tests.gateway.conftest import Serve
 from tests.gateway.made import film
 from tests.gateway.serving import LocalServer
@@ -98,40 +99,43 @@ async def test_a_picture_that_stands_in_all_of_them_weighs_once_a_call(
     assert [len(call) for call in engine.calls] == [8, 8, 1]
 
 
-@pytest.mark.parametrize(("raw", "read"), [(1.009, 1.0), (1.01, 1.0), (-0.3, 0.0), (-1.01, 0.0), (0.999, 0.999)])
-async def test_a_score_a_rounding_beyond_its_bounds_is_the_bound(
-    client: httpx.AsyncClient, engine: StubEngine, raw: float, read: float
+@pytest.mark.parametrize(
+    ("logit", "score"), [(0, 0.5), (800.0, 1.0), (1e300, 1.0), (-800.0, 0.0), (-1e300, 0.0), (math.log(3), 0.75)]
+)
+async def test_a_score_is_the_sigmoid_of_the_logit(
+    client: httpx.AsyncClient, engine: StubEngine, logit: float, score: float
 ) -> None:
-    engine.distort = lambda honest: [raw] * len(honest)
-    assert scores(await client.post("/v2/rerank", json=ASK)) == [read] * 3
-
-
-@pytest.mark.parametrize("raw", [1.02, 1.5, 2.0, -1.02, -2.0])
-async def test_a_score_further_beyond_is_no_score(client: httpx.AsyncClient, engine: StubEngine, raw: float) -> None:
-    engine.distort = lambda _: [0.5, raw, 0.5]
-    assert "outside 0..1" in message_of(await client.post("/v2/rerank", json=ASK), 502)
+    engine.always_activates = True  # these are logits as they are
+    engine.distort = lambda honest: [logit] * len(honest)
+    assert scores(await client.post("/v2/rerank", json=ASK)) == pytest.approx([score] * 3, abs=1e-15)
 
 
 async def test_the_engine_is_sent_json_of_a_known_length_one_query_once_and_no_model(serve: Serve) -> None:
     heads: list[dict[str, str]] = []
     bodies: list[bytes] = []
 
+    async def other(http: Request) -> Response:
+        return answer({})
+
     async def engine(http: Request) -> Response:
+        if b"capital of France" in await http.body() or b"csv file" in await http.body():
+            return answer({"data": []})  # an examination, which it fails
         heads.append({**http.headers, "path": http.url.path})
         bodies.append(await http.body())
         count = len(json.loads(bodies[-1])["text_2"])
         return answer({"data": [{"index": index, "score": 0.5} for index in range(count)]})
 
-    server = LocalServer(Starlette(routes=[Route("/score", engine, methods=["POST"])]))
+    routes = [Route("/score", engine, methods=["POST"]), Route("/{path:path}", other)]
+    server = LocalServer(Starlette(routes=routes))
     await server.start()
-    client = await serve(model={"engine": server.url})
+    client = await serve(model={"engine": server.url}, scoring="warn")
     long = "a" * 600_000  # sent in pieces
     for documents in (["a", "b"], [long]):
         assert scores(await client.post("/v2/rerank", json={"query": "q", "documents": documents}))
     await server.stop()
     assert [json.loads(body) for body in bodies] == [
-        {"text_1": "q", "text_2": ["a", "b"]},
-        {"text_1": "q", "text_2": [long]},
+        {"text_1": "q", "text_2": ["a", "b"], "use_activation": False},
+        {"text_1": "q", "text_2": [long], "use_activation": False},
     ]
     for head, body in zip(heads, bodies, strict=True):
         assert head["content-type"] == "application/json"

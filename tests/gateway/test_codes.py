@@ -54,7 +54,7 @@ async def test_what_the_engine_does_wrong_has_a_code(serve: Serve, engine: StubE
     client = await serve(limits={"engine_timeout_s": 0.2, "max_pairs_waiting": 2})
     assert await code_of(client, json=ASK) == "overloaded"
     small = {**ASK, "documents": ["fast"], "cache": "no-store"}
-    engine.distort = lambda _: [7.0]
+    engine.distort = lambda _: [None]
     assert await code_of(client, json=small) == "engine_bad_response"
     engine.instead = lambda: failure(500, "oh")
     assert await code_of(client, json=small) == "engine_unavailable"

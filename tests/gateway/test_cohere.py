@@ -1,5 +1,6 @@
 """Requests of Cohere's clients are understood, and every field that they read is there."""
 
+import math
 import re
 from typing import Any
 
@@ -215,15 +216,20 @@ async def test_an_instruction_a_model_cannot_take_is_reported(client: httpx.Asyn
     assert body["meta"]["warnings"] == [f"instruction: ignored, {MODEL} takes none"]
 
 
-async def test_scores_a_rounding_below_0_are_0(client: httpx.AsyncClient, engine: StubEngine) -> None:
-    engine.distort = lambda _: [-0.004, 0.5, 0.25]
-    assert scores(await client.post("/v2/rerank", json=ASK)) == [0.5, 0.25, 0.0]
-
-
-async def test_scores_a_rounding_above_1_are_1_and_what_is_equal_then_keeps_its_order(
+async def test_high_logits_that_float32_would_tie_keep_their_order(
     client: httpx.AsyncClient, engine: StubEngine
 ) -> None:
-    engine.distort = lambda _: [1.001, 1.005, -0.004]
+    engine.always_activates = True  # these are logits as they are
+    engine.distort = lambda _: [20.6, 20.5, 20.7]
+    response = await client.post("/v2/rerank", json=ASK)
+    assert indices(response) == [2, 0, 1]
+    assert scores(response) == [1 / (1 + math.exp(-x)) for x in (20.7, 20.6, 20.5)]
+
+
+async def test_scores_that_are_equal_keep_the_order_of_the_documents(
+    client: httpx.AsyncClient, engine: StubEngine
+) -> None:
+    engine.distort = lambda _: [1.0, 1.0, 0.0]
     response = await client.post("/v2/rerank", json=ASK)
     assert list(zip(indices(response), scores(response), strict=True)) == [(0, 1.0), (1, 1.0), (2, 0.0)]
 
@@ -231,7 +237,7 @@ async def test_scores_a_rounding_above_1_are_1_and_what_is_equal_then_keeps_its_
 async def test_each_document_gets_its_own_score_in_whatever_order_the_engine_lists_them(
     client: httpx.AsyncClient, engine: StubEngine
 ) -> None:
-    data = [{"index": 2, "score": 0.2}, {"index": 0, "score": 0.9}, {"index": 1, "score": 0.5}]
+    data = [{"index": 2, "score": -800.0}, {"index": 0, "score": 800.0}, {"index": 1, "score": 0.0}]
     engine.instead = lambda: answer({"data": data})
     response = await client.post("/v2/rerank", json=ASK)
-    assert list(zip(indices(response), scores(response), strict=True)) == [(0, 0.9), (1, 0.5), (2, 0.2)]
+    assert list(zip(indices(response), scores(response), strict=True)) == [(0, 1.0), (1, 0.5), (2, 0.0)]

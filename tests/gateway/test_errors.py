@@ -93,8 +93,6 @@ async def test_a_large_body_is_read_like_a_small_one(client: httpx.AsyncClient) 
         pytest.param([0.1, 0.2, 0.3, 0.4], id="one score too many"),
         pytest.param([0.1, float("nan"), 0.2], id="NaN"),
         pytest.param([0.1, float("inf"), 0.2], id="infinity"),
-        pytest.param([0.1, 7.3, 0.2], id="a logit"),
-        pytest.param([0.1, -3.5, 0.2], id="a negative logit"),
         pytest.param([0.1, None, 0.2], id="null"),
         pytest.param([0.1, "0.5", 0.2], id="a string"),
     ],

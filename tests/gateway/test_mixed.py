@@ -342,6 +342,7 @@ async def test_an_engine_that_does_not_see_is_named(vision: httpx.AsyncClient, e
     def blind(given: Sequence[float]) -> Sequence[object]:
         return [0.5] * len(given)
 
+    engine.bluffs = False
     engine.distort = blind
     assert "does not see" in (await failed(vision))["pictures"]
     engine.distort = list

@@ -1,6 +1,7 @@
 """A dialect, a family, a step and a cache are each one class and one row: here they stand in the test's own file."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult
@@ -16,10 +17,10 @@ from gateway.dialects.base import Reply, Schemas
 from gateway.domain import Blob, Pair, Ranking, Refused, RerankRequest, ScoringOptions
 from gateway.errors import BadRequest, Field, RerankError
 from gateway.families import FAMILIES
-from gateway.families.base import Probe, Rendered, Unit, Wire
+from gateway.families.base import Flags, Probe, Rendered, Unit, Wire
 from gateway.media.vision import Prepared, VisionProfile
 from gateway.scoring.scorer import Scorer
-from gateway.settings import ModelSettings, SettingsError
+from gateway.settings import ModelSettings
 from gateway.steps import STEPS
 from tests.gateway.asking import ASK, DOCUMENTS, QUERY, indices, scores
 from tests.gateway.conftest import Serve
@@ -77,6 +78,7 @@ class Shouting:
     unit = Unit.PAIR
     wire: Mapping[type, Wire] = {Pair: Wire.TEXTS}
     probe: Probe | None = None
+    flags = Flags.NONE
 
     def __init__(self, model: ModelSettings) -> None:
         self.model = model
@@ -90,7 +92,7 @@ class Shouting:
         return [Rendered((Pair(str(pair.query).upper(), str(pair.document).upper()),)) for pair in pairs]
 
     def calibrate(self, raw: Sequence[float]) -> list[float]:
-        return [value / 2 for value in raw]
+        return [(value + 800) / 1600 for value in raw]
 
 
 class OnlyTheBest:
@@ -146,17 +148,8 @@ async def test_a_family_is_a_class_and_a_row(serve: Serve, engine: StubEngine, m
     client = await serve(model={"family": "shouting"})
     answer = await client.post("/v2/rerank", json=ASK)
     assert indices(answer) == [1, 2, 0]
-    assert scores(answer) == [0.5, pytest.approx(1 / 3), 0.0]
-    assert engine.prompts[0] == (QUERY.upper(), DOCUMENTS[0].upper())
-
-
-async def test_a_family_that_ranks_whole_lists_is_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Listwise(Shouting):
-        unit = Unit.LIST
-
-    monkeypatch.setitem(FAMILIES, "listwise", Listwise)
-    with pytest.raises(SettingsError, match=r"models\.words\.family: listwise ranks whole lists"):
-        await serve(model={"family": "listwise"})
+    assert scores(answer) == [1.0, pytest.approx((800 + math.log(2)) / 1600), 0.0]
+    assert engine.prompts[-3] == (QUERY.upper(), DOCUMENTS[0].upper())
 
 
 async def test_a_step_is_a_class_and_a_row(client: httpx.AsyncClient) -> None:
@@ -178,7 +171,8 @@ async def test_a_cache_is_a_class_and_a_row(serve: Serve, engine: StubEngine, mo
     client = await serve(cache="notebook://desk?ttl_s=5")
     for _ in range(2):
         assert indices(await client.post("/v2/rerank", json=ASK)) == [1, 2, 0]
-    assert len(notes) == len(engine.prompts) == len(DOCUMENTS)
+    assert len(engine.prompts) == len(DOCUMENTS)
+    assert len(notes) == len(DOCUMENTS) + 1  # and the engine that gave the scores
     assert 'backend="notebook",result="hit"' in (await client.get("/metrics")).text
     assert json.loads((await client.request("DELETE", "/v1/cache")).text) == {"cleared": True}
     assert not notes

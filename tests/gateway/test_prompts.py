@@ -9,17 +9,19 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from gateway.domain import Pair, ScoringOptions, text_of
+from gateway.families import family_of
+from gateway.families.base import TextPrompt
 from gateway.families.cross_encoder import CutText
 from gateway.families.qwen3 import Qwen3
-from gateway.settings import ModelSettings
+from gateway.settings import ModelSettings, SettingsError
 from tests.gateway.asking import QUERY, indices, message_of, scores
 from tests.gateway.conftest import Serve
 from tests.gateway.official import PREFIX as PREFIX_TEXT
 from tests.gateway.official import QWEN3
-from tests.gateway.tokenizer import ADDED, SPECIAL, qwen_like, save
+from tests.gateway.tokenizer import ADDED, SPECIAL, bert_like, qwen_like, save, words_only
 from tests.stub_engine import StubEngine
 
-TOKENIZER = qwen_like()
+TOKENIZER, BERT = qwen_like(), bert_like()
 CONTROL_IDS = {TOKENIZER.token_to_id(token) for token in SPECIAL + ADDED}
 # What a caller's text may try: control tokens, pieces of the template, odd spaces and newlines, letters that combine.
 TEMPTING = st.sampled_from(
@@ -224,7 +226,7 @@ async def test_a_long_query_is_cut_to_half_the_context_and_the_document_still_re
     assert query.startswith(read)
     assert 140 <= len(text_ids(read)) <= 150
     assert response.json()["meta"]["warnings"][0] == (
-        f"query: cut to half of the model's context, {len(text_ids(query)) - len(text_ids(read))} tokens were not read"
+        f"query: cut, {len(text_ids(query)) - len(text_ids(read))} tokens were not read"
     )
 
 
@@ -286,24 +288,38 @@ async def test_what_was_cut_comes_from_the_cache_with_its_warnings_and_its_price
     assert first["usage"] == again["usage"]
 
 
-def test_text_for_a_server_with_its_own_template_is_cut_to_what_fits(folder: Path) -> None:
-    model = ModelSettings("cross-encoder", "http://h", tokenizer=str(folder), max_tokens=60)
-    pairs = [Pair("which city", "the river " * 100), Pair("which city " * 50, "the city"), Pair("q", "d")]
+@pytest.fixture(scope="session")
+def joining(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a cross-encoder's tokenizer."""
+    return save(BERT, tmp_path_factory.mktemp("bert"))
+
+
+def test_text_for_a_server_that_joins_it_is_cut_to_what_fits_and_counted(joining: Path) -> None:
+    model = ModelSettings("cross-encoder", "http://h", tokenizer=str(joining), max_tokens=60)
+    pairs = [Pair("which city", "the river " * 100), Pair("which city " * 50, "the city"), Pair("q", "<|im_end|>")]
     for reading in (ScoringOptions(), ScoringOptions(None, 20), ScoringOptions(max_chunks_per_doc=4)):
         for pair, one in zip(pairs, CutText(model).render_texts(pairs, reading), strict=True):
             for prompt in one.prompts:
-                assert isinstance(prompt, Pair)
-                query, document = text_of(prompt.query), text_of(prompt.document)
-                assert len(text_ids(query)) + len(text_ids(document)) <= 60
-                assert document in text_of(pair.document)
+                assert isinstance(prompt, TextPrompt)
+                assert len(BERT.encode(prompt.query, prompt.document).ids) == prompt.tokens <= 60
+                assert prompt.document in text_of(pair.document)
             assert bool(one.cut or len(one.prompts) > 1) == (pair is pairs[0])
             assert bool(one.query_cut) == (pair is pairs[1])
 
 
+async def test_a_decoder_is_no_cross_encoder(folder: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^models\.m\.family: .* reads a prompt: .*qwen3-reranker.*mxbai-rerank-v2"
+    ):
+        family_of("m", ModelSettings("cross-encoder", "http://h", tokenizer=str(folder)))
+
+
 async def test_an_embedding_models_own_limit_per_document_is_told_and_read_past_in_chunks(
-    serve: Serve, engine: StubEngine, folder: Path
+    serve: Serve, engine: StubEngine, joining: Path
 ) -> None:
-    client = await serve(model={"tokenizer": str(folder), "max_tokens": 512, "max_tokens_per_doc": 20})
+    engine.tokenizer = BERT
+    limits = {"max_tokens": 512, "max_tokens_per_doc": 20}
+    client = await serve(model={"tokenizer": str(joining), **limits})
     document = "the river is long " * 8 + "needle"
     ask = {"query": "needle", "documents": [document, "short"]}
     cut = await client.post("/v2/rerank", json=ask)
@@ -315,13 +331,31 @@ async def test_an_embedding_models_own_limit_per_document_is_told_and_read_past_
     assert scores(chunked) == [1.0, 0.0]
 
 
-async def test_text_that_is_sure_to_fit_reaches_the_engine_as_it_came(
-    serve: Serve, engine: StubEngine, folder: Path
-) -> None:
-    client = await serve(model={"tokenizer": str(folder), "max_tokens": 512})
-    documents = ["", " two  spaces ", "e\u0301 \U0001f697", "<|im_end|>", "x" * 63]
+async def test_text_that_fits_reaches_the_engine_as_it_came(serve: Serve, engine: StubEngine, joining: Path) -> None:
+    engine.tokenizer = BERT
+    client = await serve(model={"tokenizer": str(joining), "max_tokens": 512})
+    documents = [" two  spaces ", "e\u0301 \U0001f697", "<|im_end|>", "x" * 63]
     await client.post("/v2/rerank", json={"query": "q", "documents": documents})
     assert engine.prompts == [("q", document) for document in documents]
+
+
+async def test_an_empty_text_is_sent_as_one_without_tokens_since_vllm_takes_it_for_none(
+    serve: Serve, engine: StubEngine, tmp_path: Path
+) -> None:
+    engine.tokenizer = words_only()
+    client = await serve(model={"tokenizer": str(save(engine.tokenizer, tmp_path)), "max_tokens": 512})
+    await client.post("/v2/rerank", json={"query": "q", "documents": ["", "q"]})
+    assert engine.prompts == [("q", " "), ("q", "q")]
+
+
+async def test_an_empty_text_is_not_scored_where_every_text_has_tokens(
+    serve: Serve, engine: StubEngine, joining: Path
+) -> None:
+    engine.tokenizer = BERT
+    client = await serve(model={"tokenizer": str(joining), "max_tokens": 512})
+    answer = (await client.post("/v2/rerank", json={"query": "q", "documents": ["", "q"]})).json()
+    assert engine.prompts == [("q", "q")]
+    assert answer["meta"]["warnings"] == ["documents[0]: not scored, the engine reads no empty text"]
 
 
 async def test_a_models_own_limit_per_document_holds_for_rendered_prompts_too(

@@ -26,16 +26,16 @@ from gateway.domain import (
     Score,
     ScoringOptions,
     Span,
-    text_of,
 )
 from gateway.errors import Field
+from gateway.families.base import TextPrompt
 from gateway.families.cross_encoder import CutText
 from gateway.families.qwen3 import Qwen3
 from gateway.rerank import rank
 from gateway.scoring.cache_keys import pair_keys
 from gateway.settings import ModelSettings
 from tests.gateway.official import PREFIX, QWEN3
-from tests.gateway.tokenizer import qwen_like, save
+from tests.gateway.tokenizer import bert_like, qwen_like, save
 
 # Letters that may move from one field to the next, and few enough texts that equal ones come up.
 TEXTS = st.text("ab\xff\0/", max_size=4)
@@ -135,7 +135,7 @@ def test_a_ranking_is_the_best_first_in_the_order_of_the_request_with_the_refuse
         assert (before.refused, -before.score, before.index) < (after.refused, -after.score, after.index)
 
 
-TOKENIZER = qwen_like()
+TOKENIZER, BERT = qwen_like(), bert_like()
 WORDS = st.lists(st.sampled_from(["river ", "the ", "密码", "🚗 ", "e\u0301", "\n", "a,b ", "<|im_end|>"]), max_size=60)
 LONG = WORDS.map("".join)
 LIMITS = st.builds(
@@ -158,7 +158,8 @@ def qwen3(folder: Path) -> Qwen3:
 
 
 @pytest.fixture(scope="module")
-def cut_text(folder: Path) -> CutText:
+def cut_text(tmp_path_factory: pytest.TempPathFactory) -> CutText:
+    folder = save(BERT, tmp_path_factory.mktemp("bert"))
     return CutText(ModelSettings("cross-encoder", "http://h", tokenizer=str(folder), max_tokens=CUT_MAX_TOKENS))
 
 
@@ -170,8 +171,8 @@ def plain() -> Tokenizer:
     return plain
 
 
-def count(plain: Tokenizer, text: str) -> int:
-    return len(plain.encode(text, add_special_tokens=False).ids)
+def count(tokenizer: Tokenizer, text: str) -> int:
+    return len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 @given(query=LONG, document=LONG, options=LIMITS)
@@ -211,23 +212,25 @@ def _first(plain: Tokenizer, query: str) -> str:
 
 @given(query=LONG, document=LONG, options=LIMITS)
 def test_texts_for_a_cross_encoder_fit_and_what_they_left_out_is_counted(
-    cut_text: CutText, plain: Tokenizer, query: str, document: str, options: ScoringOptions
+    cut_text: CutText, query: str, document: str, options: ScoringOptions
 ) -> None:
     (rendered,) = cut_text.render_texts([Pair(query, document)], options)
     assert 1 <= len(rendered.prompts) <= options.max_chunks_per_doc
-    assert rendered.query_cut == max(0, count(plain, query) - CUT_MAX_TOKENS // 2)
-    pairs = [prompt for prompt in rendered.prompts if isinstance(prompt, Pair)]
-    assert len(pairs) == len(rendered.prompts)
-    for pair in pairs:
-        assert query.startswith(text_of(pair.query))
-        assert text_of(pair.document) in document
-    if len(pairs) == 1:
-        kept = text_of(pairs[0].document)
+    room = CUT_MAX_TOKENS - BERT.num_special_tokens_to_add(True)
+    assert rendered.query_cut == max(0, count(BERT, query) - room // 2)
+    prompts = [prompt for prompt in rendered.prompts if isinstance(prompt, TextPrompt)]
+    assert len(prompts) == len(rendered.prompts)
+    for prompt in prompts:
+        assert query.startswith(prompt.query)
+        assert prompt.document in document
+        assert len(BERT.encode(prompt.query, prompt.document).ids) == prompt.tokens <= CUT_MAX_TOKENS
+    if len(prompts) == 1:
+        kept = prompts[0].document
         assert document.startswith(kept)
         assert (kept == document) == (rendered.cut == 0)
-        allowed = CUT_MAX_TOKENS - count(plain, text_of(pairs[0].query))
+        allowed = room - count(BERT, prompts[0].query)
         limit = min(allowed, options.max_tokens_per_doc or allowed)
-        assert rendered.cut == max(0, count(plain, document) - limit)
+        assert rendered.cut == max(0, count(BERT, document) - limit)
 
 
 # Any body that Cohere's API takes, in one spelling; `spelled` writes the same in others.

@@ -18,6 +18,7 @@ MAX_TOKENS = 400
 @pytest.fixture
 async def reranker(serve: Serve, engine: StubEngine, tmp_path: Path) -> httpx.AsyncClient:
     engine.tokenizer = TOKENIZER
+    engine.bluffs = False
     folder = str(save(TOKENIZER, tmp_path))
     return await serve(
         model={"family": "qwen3-reranker", "tokenizer": folder, "hub": "org/name", "max_tokens": MAX_TOKENS}
@@ -33,7 +34,7 @@ def scoring(engine: StubEngine, related: Sequence[float], unrelated: Sequence[fl
     """The engine gives the related text these scores, one after the other, and the unrelated one those."""
 
     def distort(honest: Sequence[float]) -> list[float]:
-        return [next(high) if score > 0.2 else next(low) for score in honest]
+        return [next(high) if score > 0.2 else next(low) if score else 0.0 for score in honest]
 
     high, low = _again(related), _again(unrelated)
     engine.distort = distort
@@ -70,7 +71,15 @@ async def test_an_engine_is_examined_with_plain_sentences_in_changing_places(
     await details(client)
     related = ("what is the capital of France", "Paris is the capital and the largest city of France.")
     unrelated = ("what is the capital of France", "Add two eggs and the flour, then stir until smooth.")
-    assert engine.calls == [[related, unrelated], [unrelated, related], [related], [unrelated, unrelated, related]]
+    chinese = ("如何重置密码？", "打开设置，选择安全，然后点击重置。")
+    code = ("read a csv file", "with open(path) as file:\n    rows = list(csv.reader(file))")
+    assert engine.examinations == [
+        [related, unrelated, chinese, code],
+        [code, unrelated, related],
+        [related],
+        [chinese, unrelated, unrelated],
+        [related, unrelated, chinese, code],  # and once as the engine's own scores
+    ]
 
 
 async def test_a_version_that_is_no_number_is_told_and_believed(
@@ -116,12 +125,12 @@ async def test_an_engine_must_read_all_that_it_is_sent(
 @pytest.mark.parametrize(
     ("related", "unrelated", "passed"),
     [
-        ([1.0], [0.0, 0.03], True),
+        ([1.0], [0.0, 0.0299], True),
         ([1.0], [0.0, 0.0301], False),
         ([1.0], [0.0, 0.0, 0.0, 0.0301], False),
         ([1.0, 1.0, 0.9699], [0.0], False),
         ([1.0, 0.98], [0.0, 0.02], True),
-        ([0.1], [0.0], True),
+        ([0.1001], [0.0], True),
         ([0.0999], [0.0], False),
         ([0.6], [0.51], False),
         ([0.11], [0.0, 0.02], True),
@@ -159,7 +168,7 @@ async def test_what_passed_holds_until_the_engine_stops_answering(
         await details(reranker)
         return len(engine.calls) - before
 
-    assert (await asked(), await asked()) == (4, 0)
+    assert (await asked(), await asked()) == (5, 0)
     engine.health_status = 500  # it answers, so that it may still be the same
     assert await asked() == 0
     engine.health_status = 200
@@ -167,7 +176,7 @@ async def test_what_passed_holds_until_the_engine_stops_answering(
     await engine.stop()
     assert await asked() == 0
     await engine.start()
-    assert (await asked(), await asked()) == (4, 0)
+    assert (await asked(), await asked()) == (5, 0)
 
 
 async def test_what_failed_is_tried_again_each_time(reranker: httpx.AsyncClient, engine: StubEngine) -> None:
@@ -175,7 +184,7 @@ async def test_what_failed_is_tried_again_each_time(reranker: httpx.AsyncClient,
     for _ in range(2):
         calls = len(engine.calls)
         assert not (await details(reranker))["version"][0]
-        assert len(engine.calls) == calls + 4
+        assert len(engine.calls) == calls + 5
     engine.version = "0.32.0"
     assert (await details(reranker))["version"] == (True, "0.32.0")
 

@@ -14,7 +14,7 @@ from gateway.steps.relevant_spans import MAX_SENTENCES, MAX_SENTENCES_PER_DOCUME
 from gateway.steps.sentences import MAX_SENTENCE_CHARS, join_relevant
 from tests.gateway.asking import ASK, message_of
 from tests.gateway.conftest import Serve
-from tests.gateway.tokenizer import qwen_like, save
+from tests.gateway.tokenizer import bert_like, qwen_like, save
 from tests.stub_engine import StubEngine, failure
 
 DOCUMENT = "A red car stood there. It was fast. 🚗 Nobody knows why. Dr. Who drove the red one!"
@@ -152,7 +152,8 @@ async def test_the_sentences_of_one_request_are_bounded_too(client: httpx.AsyncC
 async def test_a_limit_for_documents_neither_cuts_a_sentence_nor_scores_it_anew(
     serve: Serve, engine: StubEngine, tmp_path: Path
 ) -> None:
-    client = await serve(model={"tokenizer": str(save(qwen_like(), tmp_path)), "max_tokens": 512})
+    engine.tokenizer = bert_like()
+    client = await serve(model={"tokenizer": str(save(bert_like(), tmp_path)), "max_tokens": 512})
     ask = {**ASK_SPANS, "documents": [DOCUMENT]}
     await client.post("/v1/rerank", json={**ask, "max_tokens_per_doc": 4})
     assert [document for _, document in engine.prompts[1:]] == sentences(DOCUMENT)
@@ -163,7 +164,8 @@ async def test_a_limit_for_documents_neither_cuts_a_sentence_nor_scores_it_anew(
 async def test_a_sentence_too_long_for_the_model_is_cut_and_not_read_in_chunks(
     serve: Serve, engine: StubEngine, tmp_path: Path
 ) -> None:
-    client = await serve(model={"tokenizer": str(save(qwen_like(), tmp_path)), "max_tokens": 40})
+    engine.tokenizer = bert_like()
+    client = await serve(model={"tokenizer": str(save(bert_like(), tmp_path)), "max_tokens": 40})
     sentence = "a red car " * 30 + "stood there."
     await client.post("/v1/rerank", json={"query": "red car", "documents": [sentence], "cache": "no-store"})
     chunks = len(engine.prompts)

@@ -53,6 +53,7 @@ async def test_without_a_launcher_an_engine_is_ready_or_offline(serve: Serve, en
             "context_length": 8192,
             "default": True,
             "default_media": False,
+            "listwise": False,
             "loadable": False,
         }
     ]

@@ -239,6 +239,7 @@ async def test_a_text_or_an_instruction_that_cannot_be_read_is_told_without_inva
     response = await client.post("/v1/tokenize", json={"text": "a"})
     assert (response.status_code, response.json()["code"]) == (400, "prompt_refused")
     assert response.json()["message"] == "text: the engine refused to read it"
+    engine.tokenize_status, engine.tokenizer = 200, qwen_like()
     assert await said(client, instruction="find the river " * 200) == (
         400,
         "instruction_too_long",

@@ -1,10 +1,11 @@
 """A stand-in for vLLM, as far as launcher and gateway use it: `fake_vllm.py --version | serve MODEL --port N ...`.
 
-It runs out of memory with a context of more than FAKE_VLLM_MEMORY_TOKENS. The score of a document is the share of the
-query's words that it has.
+It runs out of memory with a context of more than FAKE_VLLM_MEMORY_TOKENS. The more of the query's words a document has,
+the higher is its logit.
 """
 
 import json
+import math
 import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,22 +14,30 @@ from typing import Any
 VERSION = "0.32.0"
 
 
-def score(query: str, document: str) -> float:
+def logit(query: str, document: str) -> float:
     words = set(query.lower().split())
-    return len(words & set(document.lower().split())) / max(1, len(words))
+    return 8 * len(words & set(document.lower().split())) / max(1, len(words)) - 4
+
+
+def served_names() -> list[str]:
+    words = sys.argv[sys.argv.index("--served-model-name") + 1 :]
+    return words[: next(place for place, word in enumerate(words) if word.startswith("--"))]
 
 
 class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer({"version": VERSION})
+        models = [{"id": name, "object": "model", "root": sys.argv[2]} for name in served_names()]
+        self._answer({"object": "list", "data": models} if self.path == "/v1/models" else {"version": VERSION})
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         documents = asked["text_2"]
         queries = [asked["text_1"]] * len(documents) if isinstance(asked["text_1"], str) else asked["text_1"]
-        scores = [score(query, document) for query, document in zip(queries, documents, strict=True)]
+        scores = [logit(query, document) for query, document in zip(queries, documents, strict=True)]
+        if asked.get("use_activation", True):
+            scores = [1 / (1 + math.exp(-score)) for score in scores]
         data = [{"index": place, "object": "score", "score": value} for place, value in enumerate(scores)]
         self._answer({"object": "list", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}})
 

@@ -25,11 +25,14 @@ REPOSITORY = Path(__file__).parents[2]
 def test_models_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["NAME", "FAMILY", "TAKES", "CONTEXT", "MEMORY", "VLLM", "FROM", "ALSO", "CALLED"]
+    assert head.split() == ["NAME", "FAMILY", "TAKES", "CONTEXT", "GIB", "LICENCE", "LANGUAGES", "PROVED"]
     rows = {line.split()[0]: line.split() for line in lines if line}
-    assert rows["Qwen3-Reranker-4B"][1:6] == ["qwen3-reranker", "text", "32768", "10.7", "GiB"]
-    assert rows["Qwen3-Reranker-4B-FP8"][-1] == "0.18.0"
-    assert rows["all-MiniLM-L6-v2"][6] == "embedded"
+    assert rows["Qwen3-Reranker-4B"][1:6] == ["qwen3-reranker", "text", "32768", "10.7", "Apache-2.0"]
+    assert rows["Qwen3-Reranker-4B-FP8"][-2:] == ["not", "run"]
+    assert rows["Qwen3-VL-Reranker-2B"][2] == "text,media"
+    assert rows["jina-reranker-m0"][2] == "text"  # it reads pictures, but the gateway sends it none
+    assert rows["jina-reranker-m0"][5] == "CC-BY-NC"
+    assert max(len(line) for line in (head, *lines)) <= 120
 
 
 def test_a_dry_run_prints_a_command_for_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,6 +63,9 @@ def test_models_as_json_say_what_the_table_says(capsys: pytest.CaptureFixture[st
     assert models["Qwen3-Reranker-4B"]["memory_gib"] == 10.7
     assert models["Qwen3-Reranker-4B-FP8"]["vllm_from"] == "0.18.0"
     assert models["all-MiniLM-L6-v2"]["engine"] == "embedded"
+    assert models["jina-reranker-m0"]["licence"] == "CC-BY-NC-4.0"
+    assert models["bge-reranker-base"]["languages"] == "zh en"
+    assert models["gte-multilingual-reranker-base"]["proved"] == "not run"
 
 
 @pytest.mark.parametrize("command", [[], ["up"], ["engine"], ["models"], ["doctor"]], ids=" ".join)
@@ -137,7 +143,11 @@ def test_a_wrong_command_line_is_one_clear_line_and_status_2(
         (["engine", "qwen3-reranker-4", "--dry-run"], "no model called 'qwen3-reranker-4'; did you mean"),
         (["engine", "qwen3-4b", "--dry-run", "--vllm-version", "0.9.1"], "Qwen3-Reranker-4B needs vLLM 0.9.2 or later"),
         (["engine", "qwen3-4b", "--vllm", "/no/vllm"], "/no/vllm is not a working vLLM"),
-        (["engine", ".", "--dry-run"], "is a folder: say which --family it is"),
+        (["engine", ".", "--dry-run"], "holds no readable config.json"),
+        (
+            ["engine", "./no-such", "--dry-run"],
+            "./no-such is not in the catalogue, and it is no id of the Hugging Face hub",
+        ),
         (["up", "minilm", "--config", "/no/file"], "/no/file: [Errno 2] No such file"),
     ],
 )

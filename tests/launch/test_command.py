@@ -1,5 +1,7 @@
 """The exact command line for each range of vLLM versions."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -15,21 +17,36 @@ MODELS = catalogue.read()
 GPU = Plan(max_model_len=8192, max_num_seqs=128, gpu_memory_utilization=0.55)
 CPU = Plan(max_model_len=2048, max_num_seqs=64, kv_cache_bytes=64 << 20)
 
-TEXT_OVERRIDES = (
+HERE = Address("127.0.0.1", 8001)
+SIZES = ["--max-num-seqs", "128", "--gpu-memory-utilization", "0.55"]
+QWEN3 = (
     '{"architectures":["Qwen3ForSequenceClassification"],'
     '"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true}'
 )
-SERVE_4B = [
-    *["vllm", "serve", "Qwen/Qwen3-Reranker-4B", "--host", "127.0.0.1", "--port", "8001"],
-    *["--served-model-name", "Qwen3-Reranker-4B", "Qwen/Qwen3-Reranker-4B"],
-]
-SIZES = ["--dtype", "bfloat16", "--max-model-len", "8192", "--max-num-seqs", "128", "--gpu-memory-utilization", "0.55"]
-HERE = Address("127.0.0.1", 8001)
-TEMPLATE = ["--chat-template", str(TEMPLATES / "qwen3_reranker.jinja")]
+QWEN3_TEMPLATE = ["--chat-template", str(TEMPLATES / "qwen3_reranker.jinja")]
 
 
 def command_of(model: Model, version: str, plan: Plan = GPU, extra: list[str] | None = None) -> list[str]:
     return vllm_command(model, Vllm("vllm", version, cpu=False), plan, HERE, extra or [])
+
+
+def without_digest(command: list[str]) -> list[str]:
+    """The command with the digest of its recipe marker left out."""
+    return [re.sub(r"^(recipe:.+):[0-9a-f]{12}$", r"\1", word) for word in command]
+
+
+def marker(command: list[str]) -> str:
+    """The last of the served names."""
+    start = command.index("--served-model-name") + 1
+    end = next(place for place in range(start, len(command)) if command[place].startswith("--"))
+    return command[end - 1]
+
+
+SERVE_4B = [
+    *["vllm", "serve", "Qwen/Qwen3-Reranker-4B", "--host", "127.0.0.1", "--port", "8001"],
+    *["--served-model-name", "Qwen3-Reranker-4B", "Qwen/Qwen3-Reranker-4B", "recipe:qwen3-reranker"],
+]
+SIZES_4B = ["--dtype", "bfloat16", "--max-model-len", "8192", *SIZES]
 
 
 @pytest.mark.parametrize(
@@ -37,17 +54,17 @@ def command_of(model: Model, version: str, plan: Plan = GPU, extra: list[str] | 
     [
         (
             ["0.9.2", "0.10.0"],
-            [*SERVE_4B, "--task", "score", *SIZES, "--hf-overrides", TEXT_OVERRIDES, "--enable-prefix-caching"],
+            [*SERVE_4B, "--task", "score", *SIZES_4B, "--hf-overrides", QWEN3, "--enable-prefix-caching"],
         ),
         (
             ["0.10.1", "0.12.0", "0.13.0"],
-            [*SERVE_4B, "--runner", "pooling", *SIZES, "--hf-overrides", TEXT_OVERRIDES, "--enable-prefix-caching"],
+            [*SERVE_4B, "--runner", "pooling", *SIZES_4B, "--hf-overrides", QWEN3, "--enable-prefix-caching"],
         ),
         (
-            ["0.14.0", "0.15.1", "0.32.0", "0.32.0+cpu", "0.33.0"],
+            ["0.14.0", "0.15.1", "0.32.0", "0.32.0+cpu", "0.33.0", "0.34.0"],
             [
-                *[*SERVE_4B, "--runner", "pooling", *SIZES, "--hf-overrides", TEXT_OVERRIDES],
-                *[*TEMPLATE, "--enable-prefix-caching"],
+                *[*SERVE_4B, "--runner", "pooling", *SIZES_4B, "--hf-overrides", QWEN3],
+                *[*QWEN3_TEMPLATE, "--enable-prefix-caching"],
             ],
         ),
     ],
@@ -56,35 +73,134 @@ def command_of(model: Model, version: str, plan: Plan = GPU, extra: list[str] | 
 def test_the_command_fits_the_version(versions: list[str], expected: list[str]) -> None:
     model = MODELS.find("Qwen3-Reranker-4B")
     for version in versions:
-        assert command_of(model, version) == expected
+        assert without_digest(command_of(model, version)) == expected
+
+
+# One model of each way to start: hub id, family, dtype, and the arguments that make its scores.
+STARTS: dict[str, tuple[str, str, str, list[str]]] = {
+    "Qwen3-Reranker-0.6B-seq-cls": (
+        "tomaarsen/Qwen3-Reranker-0.6B-seq-cls",
+        "qwen3-reranker",
+        "bfloat16",
+        [*QWEN3_TEMPLATE, "--enable-prefix-caching"],
+    ),
+    "bge-reranker-v2-m3": ("BAAI/bge-reranker-v2-m3", "cross-encoder", "float16", []),
+    "gte-multilingual-reranker-base": (
+        "Alibaba-NLP/gte-multilingual-reranker-base",
+        "cross-encoder",
+        "float16",
+        ["--hf-overrides", '{"architectures":["GteNewForSequenceClassification"]}', "--trust-remote-code"],
+    ),
+    "mxbai-rerank-large-v2": (
+        "mixedbread-ai/mxbai-rerank-large-v2",
+        "mxbai-rerank-v2",
+        "bfloat16",
+        [
+            "--hf-overrides",
+            '{"architectures":["Qwen2ForSequenceClassification"],'
+            '"classifier_from_token":["0","1"],"method":"from_2_way_softmax"}',
+            "--enable-prefix-caching",
+        ],
+    ),
+    "zerank-2": (
+        "zeroentropy/zerank-2",
+        "zerank",
+        "bfloat16",
+        [
+            "--hf-overrides",
+            '{"architectures":["Qwen3ForSequenceClassification"],'
+            '"classifier_from_token":["Yes"],"method":"no_post_processing"}',
+            "--enable-prefix-caching",
+        ],
+    ),
+    "bge-reranker-v2-gemma": (
+        "BAAI/bge-reranker-v2-gemma",
+        "bge-reranker-gemma",
+        "bfloat16",
+        [
+            "--hf-overrides",
+            '{"architectures":["GemmaForSequenceClassification"],'
+            '"classifier_from_token":["Yes"],"method":"no_post_processing"}',
+            "--enable-prefix-caching",
+        ],
+    ),
+    "llama-nemotron-rerank-1b-v2": ("nvidia/llama-nemotron-rerank-1b-v2", "nemotron-rerank", "bfloat16", []),
+    "jina-reranker-m0": ("jinaai/jina-reranker-m0", "jina-reranker-m0", "bfloat16", []),
+    "jina-reranker-v3": ("jinaai/jina-reranker-v3", "jina-reranker-v3", "bfloat16", []),
+}
+
+
+@pytest.mark.parametrize("version", ["0.32.0", "0.33.0", "0.34.0"])
+@pytest.mark.parametrize("name", STARTS)
+def test_an_engine_is_started_with_all_that_makes_its_scores_and_nothing_else(name: str, version: str) -> None:
+    """vLLM 0.33 applies a chat template that it finds saved, and its successor reads LogitScore too.
+
+    So the recipe stands in the command for every version. No flag calibrates a score, because the gateway does it.
+    """
+    hub, family, dtype, arguments = STARTS[name]
+    assert without_digest(command_of(MODELS.find(name), version)) == [
+        *["vllm", "serve", hub, "--host", "127.0.0.1", "--port", "8001"],
+        *["--served-model-name", name, hub, f"recipe:{family}"],
+        *["--runner", "pooling", "--dtype", dtype, "--max-model-len", "8192", *SIZES, *arguments],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("version", "tied"), [("0.32.0", ',"text_config":{"tie_word_embeddings":true}'), ("0.33.0", ""), ("0.34.0", "")]
+)
+def test_an_engine_that_sees_is_started_with_the_official_limits(version: str, tied: str) -> None:
+    assert without_digest(command_of(MODELS.find("Qwen3-VL-Reranker-2B"), version)) == [
+        *["vllm", "serve", "Qwen/Qwen3-VL-Reranker-2B", "--host", "127.0.0.1", "--port", "8001", "--served-model-name"],
+        *["Qwen3-VL-Reranker-2B", "Qwen/Qwen3-VL-Reranker-2B", "recipe:qwen3-vl-reranker"],
+        *["--runner", "pooling", "--dtype", "bfloat16", "--max-model-len", "8192", *SIZES, "--hf-overrides"],
+        '{"architectures":["Qwen3VLForSequenceClassification"],'
+        f'"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true{tied}}}',
+        *["--chat-template", str(TEMPLATES / "qwen3_vl_reranker.jinja"), "--enable-prefix-caching"],
+        "--mm-processor-kwargs",
+        '{"images_kwargs":{"min_pixels":4096,"max_pixels":1843200},'
+        '"videos_kwargs":{"do_sample_frames":false,"do_resize":false}}',
+        *["--media-io-kwargs", '{"video":{"fps":30,"max_frames":768}}'],
+        *["--limit-mm-per-prompt", '{"image":8,"video":2}'],
+    ]
+
+
+def test_the_marker_changes_with_all_that_makes_a_score() -> None:
+    model = MODELS.find("Qwen3-Reranker-4B")
+    marks = [
+        marker(command_of(changed, version, extra=extra))
+        for changed, version, extra in (
+            (model, "0.32.0", []),
+            (model, "0.33.0", []),
+            (model, "0.32.0", ["--dtype", "float32"]),
+            (msgspec.structs.replace(model, dtype="float16"), "0.32.0", []),
+            (msgspec.structs.replace(model, hf_overrides={}), "0.32.0", []),
+            (msgspec.structs.replace(model, template="qwen3_vl_reranker.jinja"), "0.32.0", []),
+            (msgspec.structs.replace(model, vllm_args=()), "0.32.0", []),
+        )
+    ]
+    assert len(set(marks)) == len(marks)
+    assert all(re.fullmatch(r"recipe:qwen3-reranker:[0-9a-f]{12}", mark) for mark in marks)
+
+
+def test_the_marker_stays_where_the_sizes_change() -> None:
+    model = MODELS.find("qwen3-0.6b")
+    assert marker(command_of(model, "0.32.0", GPU)) == marker(command_of(model, "0.32.0", CPU))
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        *["--hf-overrides={}", "--hf_overrides", "--hf-overrides.method", "--hf-over", "--pooler-config"],
+        *["--override-pooler-config", "--convert", "--runner", "--task", "--chat-template", "--revision"],
+        *["--quantization", "-q", "-qfp8", "--mm-processor-kwargs", "--media-io-kwargs", "--config", "--tokenizer"],
+    ],
+)
+def test_an_engine_whose_recipe_the_user_changes_has_no_marker(flag: str) -> None:
+    assert marker(command_of(MODELS.find("qwen3-4b"), "0.32.0", extra=[flag, "1"])) == "Qwen/Qwen3-Reranker-4B"
 
 
 def _value(command: list[str], flag: str) -> str:
     return command[command.index(flag) + 1]
-
-
-@pytest.mark.parametrize(
-    ("name", "version", "text_config"),
-    [
-        ("Qwen3-VL-Reranker-2B", "0.32.0", ',"text_config":{"tie_word_embeddings":true}'),
-        ("Qwen3-VL-Reranker-8B", "0.20.0", ',"text_config":{"tie_word_embeddings":false}'),
-        ("Qwen3-VL-Reranker-8B", "0.33.0", ""),
-    ],
-)
-def test_pictures_get_the_official_limits_and_the_tied_weights_their_work_around(
-    name: str, version: str, text_config: str
-) -> None:
-    command = command_of(MODELS.find(name), version)
-    assert _value(command, "--hf-overrides") == (
-        '{"architectures":["Qwen3VLForSequenceClassification"],'
-        f'"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true{text_config}}}'
-    )
-    assert _value(command, "--mm-processor-kwargs") == (
-        '{"images_kwargs":{"min_pixels":4096,"max_pixels":1843200},'
-        '"videos_kwargs":{"do_sample_frames":false,"do_resize":false}}'
-    )
-    assert _value(command, "--media-io-kwargs") == '{"video":{"fps":30,"max_frames":768}}'
-    assert _value(command, "--chat-template") == str(TEMPLATES / "qwen3_vl_reranker.jinja")
 
 
 def test_a_cross_encoder_gets_no_prompt_from_anybody() -> None:

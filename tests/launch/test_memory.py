@@ -45,21 +45,20 @@ def test_the_plan_for_a_cpu_gives_the_cache_in_bytes() -> None:
     assert plan(MODELS.find("Qwen3-Reranker-0.6B"), memory) == Plan(8192, 64, kv_cache_bytes=32_768 * 114_688)
 
 
-@pytest.mark.parametrize("name", [model.name for model in MODELS.models if model.engine == "vllm"])
 @pytest.mark.parametrize("free_gib", [4, 6, 8, 11, 15, 22, 40, 79, 140])
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
-def test_no_plan_asks_for_more_than_is_free(name: str, free_gib: int, device: str) -> None:
-    model = MODELS.find(name)
+def test_no_plan_asks_for_more_than_is_free(free_gib: int, device: str) -> None:
     memory = Memory(device, int(free_gib * GIB / 0.95), free_gib * GIB)
-    try:
-        made = plan(model, memory)
-    except DoesNotFitError:
-        assert needed_gib(model) > free_gib * 0.7
-        return
-    assert 1024 <= made.max_model_len <= model.max_tokens
-    used = made.kv_cache_bytes or int((made.gpu_memory_utilization or 0) * memory.total_bytes)
-    assert model.weights_bytes < used <= memory.free_bytes or device == "cpu"
-    assert made.max_model_len * model.kv_bytes_per_token <= used
+    for model in (model for model in MODELS.models if model.engine == "vllm"):
+        try:
+            made = plan(model, memory)
+        except DoesNotFitError:
+            assert needed_gib(model) > free_gib * 0.7, model.name
+            continue
+        assert min(1024, model.max_tokens) <= made.max_model_len <= model.max_tokens, model.name
+        used = made.kv_cache_bytes or int((made.gpu_memory_utilization or 0) * memory.total_bytes)
+        assert model.weights_bytes < used <= memory.free_bytes or device == "cpu", model.name
+        assert made.max_model_len * model.kv_bytes_per_token <= used, model.name
 
 
 def test_what_does_not_fit_is_refused_and_a_smaller_model_named() -> None:
@@ -67,7 +66,7 @@ def test_what_does_not_fit_is_refused_and_a_smaller_model_named() -> None:
     with pytest.raises(DoesNotFitError, match=r"Qwen3-Reranker-8B needs about 18.4 GiB; 11.8 GiB are free"):
         plan(model, memory)
     names = [other.name for other in alternatives(model, MODELS.models, memory)]
-    assert names[:3] == ["Qwen3-Reranker-4B", "Qwen3-Reranker-8B-AWQ", "Qwen3-Reranker-4B-FP8"]
+    assert names[:3] == ["Qwen3-Reranker-4B", "Qwen3-Reranker-4B-seq-cls", "Qwen3-Reranker-8B-AWQ"]
     assert "Qwen3-VL-Reranker-2B" not in names
 
 

@@ -22,6 +22,7 @@ from launch import catalogue
 from launch.address import Address
 from launch.console import Console
 from launch.engine import Engine, prepare, prepare_all
+from launch.errors import LaunchError
 from launch.gateway_config import GatewayAddress, GatewayConfig, gateway_address, read_settings, with_engines
 from launch.hardware import Memory
 from launch.introduction import introduction
@@ -246,7 +247,7 @@ def test_an_engine_out_of_memory_at_its_smallest_is_given_up_with_advice(
     up = start(folder, "--family", "cross-encoder", "--vllm", fake_vllm, FAKE_VLLM_MEMORY_TOKENS="100")
     assert up.process.wait(20) == 1
     assert "my-model: ran out of memory before it was ready" in up.said()
-    assert "my-model: these would fit: all-MiniLM-L6-v2 (0.1 GiB)" in up.said()
+    assert "my-model: these would fit: all-MiniLM-L6-v2 (0.2 GiB)" in up.said()
 
 
 def test_several_models_answer_behind_one_gateway(start: Start, fake_vllm: str, folder: str) -> None:
@@ -363,6 +364,30 @@ def test_the_users_configuration_keeps_everything_but_the_default_model() -> Non
             },
         },
     }
+
+
+def test_the_gateway_is_told_the_authors_calibration() -> None:
+    text = GatewayConfig(
+        {}, [_engine("mxbai-rerank-large-v2")], {"url": "http://x", "token": "t"}, Path("unwritten")
+    ).text()
+    model = read_settings(text, {}).models["mxbai-rerank-large-v2"]
+    assert (model.family, model.logit_mean, model.logit_sigma) == ("mxbai-rerank-v2", 6.0, None)
+
+
+def test_a_vllm_that_needs_another_pillow_cannot_share_the_gateways_environment() -> None:
+    models = catalogue.read()
+    beside = str(Path(sys.executable).with_name("vllm"))
+
+    def prepared(executable: str, version: str) -> list[Engine]:
+        machine = Machine(Vllm(executable, version, cpu=False), None)
+        return prepare_all([models.find("bge-m3")], models, machine)
+
+    with pytest.raises(
+        LaunchError, match=r"vLLM 0\.33\.0 needs Pillow 13.*--install-vllm, or give its path with --vllm"
+    ):
+        prepared(beside, "0.33.0")
+    assert prepared(beside, "0.32.0")
+    assert prepared("/opt/vllm/bin/vllm", "0.33.0")
 
 
 @pytest.mark.parametrize(
