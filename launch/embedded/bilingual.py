@@ -1,11 +1,12 @@
 """The default model: all-MiniLM-L6-v2, good at English, and multilingual-e5-small, which reads a hundred languages.
 
-Both score a pair of texts in Latin letters. Any other pair is scored by multilingual-e5-small alone, since
-all-MiniLM-L6-v2 cannot read it. Where multilingual-e5-small is not installed, all-MiniLM-L6-v2 scores everything. So a
-score depends on nothing but its pair and on the models installed, which `root` tells.
+Both score a pair of texts in Latin letters, the second one only what the first finds promising. Any other pair is
+scored by multilingual-e5-small alone, since all-MiniLM-L6-v2 cannot read it. Where multilingual-e5-small is not
+installed, all-MiniLM-L6-v2 scores everything. So a score depends on nothing but its pair and the models installed,
+which `root` tells.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from launch.embedded import minilm
-from launch.embedded.calibration import LOGITS, Kind
+from launch.embedded.calibration import LOGITS, PROMISING, Kind
 from launch.embedded.e5 import E5
 from launch.embedded.encoder import MAX_CHARACTERS
 from launch.embedded.minilm import MiniLM
@@ -30,7 +31,8 @@ SPECIAL_TOKENS_PER_PAIR = 3  # [CLS] query [SEP] document [SEP]
 MAX_TOKENS = 512
 
 Vector = npt.NDArray[np.float32]
-Job = tuple[Literal["english", "query", "passage"], str]  # the way a text is encoded, and the text
+Way = Literal["english", "query", "passage"]  # how a text is encoded: by which model, and with which prefix
+Job = tuple[Way, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,11 @@ class Bilingual:
 
     async def score(self, pairs: Sequence[Pair]) -> Scored:
         texts = await self._turns.run(self._text, (text for pair in pairs for text in pair))
-        kinds = [self._kind(texts[query], texts[document]) for query, document in pairs]
-        jobs = [job for pair, kind in zip(pairs, kinds, strict=True) for job in _jobs(pair, kind)]
-        vectors = await self._turns.run(self._vector, jobs)
-        logits = [_logit(pair, kind, vectors) for pair, kind in zip(pairs, kinds, strict=True)]
+        asked = [(pair, self._kind(texts[pair[0]], texts[pair[1]])) for pair in pairs]
+        english = await self._cosines(pair for pair, kind in asked if kind in ("latin", "english"))
+        worth = [pair for pair, kind in asked if kind != "english" and english.get(pair, 1.0) >= PROMISING]
+        multilingual = await self._cosines(worth, ("query", "passage"))
+        logits = [_logit(pair, kind, english, multilingual) for pair, kind in asked]
         tokens = sum(
             texts[query].tokens + texts[document].tokens + SPECIAL_TOKENS_PER_PAIR for query, document in pairs
         )
@@ -83,20 +86,19 @@ class Bilingual:
             return "latin"
         return "across" if query.latin or document.latin else "foreign"
 
+    async def _cosines(
+        self, pairs: Iterable[Pair], ways: tuple[Way, Way] = ("english", "english")
+    ) -> dict[Pair, float]:
+        """The cosine of each pair, whose query and document are encoded in these ways."""
+        distinct = list(dict.fromkeys(pairs))
+        jobs = {pair: ((ways[0], pair[0]), (ways[1], pair[1])) for pair in distinct}
+        vectors = await self._turns.run(self._vector, (job for both in jobs.values() for job in both))
+        return {pair: float(vectors[query] @ vectors[document]) for pair, (query, document) in jobs.items()}
+
     def _vector(self, job: Job) -> Vector:
         way, text = job
         return self._encode[way](text)
 
 
-def _jobs(pair: Pair, kind: Kind) -> list[Job]:
-    """The encodings of the pair's texts: query and document for each model that reads them."""
-    query, document = pair
-    english: list[Job] = [("english", query), ("english", document)] if kind in ("latin", "english") else []
-    multilingual: list[Job] = [("query", query), ("passage", document)] if kind != "english" else []
-    return english + multilingual
-
-
-def _logit(pair: Pair, kind: Kind, vectors: Mapping[Job, Vector]) -> float:
-    found = [vectors[job] for job in _jobs(pair, kind)]
-    cosines = [float(query @ document) for query, document in zip(found[::2], found[1::2], strict=True)]
-    return LOGITS[kind](*cosines)
+def _logit(pair: Pair, kind: Kind, english: Mapping[Pair, float], multilingual: Mapping[Pair, float]) -> float:
+    return LOGITS[kind](*(cosines[pair] for cosines in (english, multilingual) if pair in cosines))

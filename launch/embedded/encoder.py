@@ -16,7 +16,8 @@ Floats = npt.NDArray[np.float32]
 
 # Only the first characters of a text are tokenised. 512 tokens of ordinary text are about 2,000 characters, and the
 # tokens of a document with 60 million characters would fill gigabytes.
-MAX_CHARACTERS = 16_384
+CHARACTERS_PER_TOKEN = 32
+MAX_CHARACTERS = 512 * CHARACTERS_PER_TOKEN
 
 
 class Rows(Protocol):
@@ -37,7 +38,8 @@ class Embeddings:
     def sums(self, ids: Sequence[int], types: Sequence[int]) -> Floats:
         """The sum of each token's word, position and type embedding: [tokens, hidden]."""
         positions = self.positions[self.first_position :][: len(ids)]
-        sums: Floats = as_float32(self.words[np.array(ids)]) + positions + self.types[np.array(types)]
+        kinds = np.minimum(types, len(self.types) - 1)  # XLM-RoBERTa has one type, whatever its tokenizer says
+        sums: Floats = as_float32(self.words[np.array(ids)]) + positions + self.types[kinds]
         return sums
 
 

@@ -2,14 +2,15 @@
 
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from launch.embedded import e5, minilm
+from launch.embedded import cross_encoder, e5, minilm
 from launch.embedded.bilingual import Bilingual
 from launch.embedded.calibration import VERSION
+from launch.embedded.cross_encoder import CrossEncoder
 from launch.embedded.e5 import E5
 from launch.embedded.encoder import Encoder, Source
 from launch.embedded.minilm import MiniLM
@@ -46,6 +47,20 @@ def load_bilingual(hub_cache: Path, cache: Path) -> Bilingual:
         return Bilingual(english, None, turns, f"{root}/{VERSION}")
     multilingual, other_root = loaded
     return Bilingual(english, multilingual, turns, f"{root}+{other_root}/{VERSION}")
+
+
+def load_cross_encoder(checkpoint: cross_encoder.Checkpoint, names: Sequence[str], cache: Path) -> CrossEncoder:
+    """The cross-encoder under these names. Raises WeightsError if it fails its self-test."""
+    known = cross_encoder.references(checkpoint, cache)
+    model, root = load_tested(
+        checkpoint.source,
+        cache,
+        lambda encoder: cross_encoder.Model(checkpoint, encoder, known),
+        cross_encoder.TOLERANCE,
+    )
+    turns = Turns(usable_cores(), per_turn=1)
+    precision = root.rpartition(":")[2]
+    return CrossEncoder(model, names, f"{checkpoint.root}:{precision}", checkpoint.max_tokens, turns)
 
 
 def load_tested(

@@ -1,0 +1,83 @@
+"""Any cross-encoder of BERT's or XLM-RoBERTa's kind runs in the embedded engine as in Sentence Transformers."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tokenizers import Tokenizer
+
+from launch.embedded import cross_encoder
+from launch.embedded.encoder import Encoder
+from launch.embedded.graph import build
+from launch.embedded.weights import Precision
+from tests.embedded.engine_process import started
+from tests.embedded.tiny_models import PAIRS, TOKENS, write_bert, write_xlm_roberta
+
+RECORDED = json.loads(Path(__file__).with_name("cross_encoders.json").read_text(encoding="utf-8"))
+Write = Callable[..., Path]
+KINDS = pytest.mark.parametrize(
+    ("write", "recorded"),
+    [(write_bert, RECORDED["bert"]), (write_xlm_roberta, RECORDED["xlm-roberta"])],
+    ids=["bert", "xlm-roberta"],
+)
+
+
+def logits(folder: Path, precision: Precision) -> list[float]:
+    checkpoint = cross_encoder.find(str(folder), None, Path("no-hub-cache"))
+    graph = build(checkpoint.source.weights(), checkpoint.source.architecture, precision)
+    model = cross_encoder.Model(checkpoint, Encoder(graph, checkpoint.source.embeddings), [])
+    return [model.logit(pair)[0] for pair in PAIRS]
+
+
+@KINDS
+def test_float32_logits_are_those_of_sentence_transformers(write: Write, recorded: list[float], tmp_path: Path) -> None:
+    assert logits(write(tmp_path / "model"), "float32") == pytest.approx(recorded, abs=1e-5)
+
+
+@KINDS
+def test_both_quantised_forms_are_near_and_equal(write: Write, recorded: list[float], tmp_path: Path) -> None:
+    folder = write(tmp_path / "model")
+    assert logits(folder, "int8") == pytest.approx(recorded, abs=0.1)
+    assert logits(folder, "int8") == pytest.approx(logits(folder, "uint8"), abs=1e-5)
+
+
+@KINDS
+def test_an_engine_serves_a_folder(write: Write, recorded: list[float], tmp_path: Path) -> None:
+    folder = write(tmp_path / "model")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    arguments = ("--model", str(folder), "--served-model-name", "tiny", "team/tiny")
+    with started(tmp_path / "graphs", tmp_path / "log", *arguments) as engine:
+        for (query, document), logit in zip(PAIRS, recorded, strict=True):
+            assert engine.scores(query, document) == pytest.approx([1 / (1 + math.exp(-logit))], abs=0.03)
+            assert engine.tokens(query, document) == min(TOKENS, len(tokenizer.encode(query, document)))
+        body = {"model": "team/tiny", "text_1": "how", "text_2": ["a", "the"], "use_activation": False}
+        answer = httpx.post(f"{engine.url}/score", json=body).raise_for_status().json()
+        raw = [entry["score"] for entry in answer["data"]]
+        assert [1 / (1 + math.exp(-logit)) for logit in raw] == pytest.approx(engine.scores("how", "a", "the"))
+        listed = httpx.get(f"{engine.url}/v1/models").json()["data"]
+    assert [model["id"] for model in listed] == ["tiny", "team/tiny"]
+    assert {model["max_model_len"] for model in listed} == {TOKENS}
+    assert str(folder) in listed[0]["root"]
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"id2label": {"0": "no", "1": "yes"}, "label2id": {}}, "has 2 labels, and a reranker has one"),
+        ({"model_type": "deberta-v2"}, "runs cross-encoders of bert, roberta, xlm-roberta"),
+        ({"architectures": ["BertForMaskedLM"]}, "is a BertForMaskedLM; the embedded engine runs"),
+        ({"hidden_act": "relu"}, "has hidden_act 'relu'"),
+        ({"position_embedding_type": "relative_key"}, "has position_embedding_type 'relative_key'"),
+    ],
+)
+def test_a_model_that_it_cannot_run_is_refused_in_one_line(config: dict[str, Any], says: str, tmp_path: Path) -> None:
+    folder = write_bert(tmp_path / "model", **config)
+    with (
+        pytest.raises(RuntimeError, match=rf"\A[^\n]*{says}[^\n]*\n\Z"),
+        started(tmp_path / "graphs", tmp_path / "log", "--model", str(folder)),
+    ):
+        pass
