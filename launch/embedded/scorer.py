@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Pair = tuple[str, str]
+Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,20 @@ class Scorer(Protocol):
         ...
 
     def token_strings(self, ids: Sequence[int]) -> list[str | None]: ...
+
+
+@runtime_checkable
+class ReadsIds(Protocol):
+    """A model whose pairs may also be asked for as token ids, since these tell all that it reads.
+
+    vocabulary: the number of token ids it knows.
+    """
+
+    vocabulary: int
+
+    async def score_ids(self, prompts: Sequence[Ids]) -> Scored:
+        """The logit of each prompt, whose length and ids are in the model's range."""
+        ...
 
 
 def sigmoid(logit: float) -> float:

@@ -64,6 +64,25 @@ def test_an_engine_serves_a_folder(write: Write, recorded: list[float], tmp_path
     assert str(folder) in listed[0]["root"]
 
 
+def test_token_ids_are_scored_as_their_pair_is(tmp_path: Path) -> None:
+    """The gateway asks so where ids tell all that the model reads."""
+    folder = write_xlm_roberta(tmp_path / "model")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    fitting = [pair for pair in PAIRS if len(tokenizer.encode(*pair)) <= TOKENS]
+    with started(tmp_path / "graphs", tmp_path / "log", "--model", str(folder)) as engine:
+        url = f"{engine.url}/classify"
+        prompts = [tokenizer.encode(*pair).ids for pair in fitting]
+        answer = httpx.post(url, json={"input": prompts, "use_activation": False}).raise_for_status().json()
+        logits_of_ids = [entry["probs"][0] for entry in answer["data"]]
+        scores = [engine.scores(*pair)[0] for pair in fitting]
+        assert [1 / (1 + math.exp(-logit)) for logit in logits_of_ids] == pytest.approx(scores, abs=1e-6)
+        assert answer["usage"]["prompt_tokens"] == sum(map(len, prompts))
+        activated = httpx.post(url, json={"input": prompts}).json()
+        assert [entry["probs"][0] for entry in activated["data"]] == pytest.approx(scores, abs=1e-6)
+        for wrong in ([], [[]], [[5] * (TOKENS + 1)], [[10**6]], [[-1]]):
+            assert httpx.post(url, json={"input": wrong}).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [

@@ -14,7 +14,7 @@ from tests.vllm.provision import AUTHORS
 
 def score(folder: str, pairs: list[list[str]], limit: int, instruction: str | None) -> list[float]:
     import torch
-    from sentence_transformers import CrossEncoder  # type: ignore[import-not-found]
+    from sentence_transformers import CrossEncoder
 
     torch.set_num_threads(1)
     model: Any = CrossEncoder(folder, device="cpu", max_length=limit, model_kwargs={"dtype": "float32"})
