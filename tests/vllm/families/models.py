@@ -76,7 +76,7 @@ def mxbai(folder: Path, vocabulary: Path) -> None:
 
     # vLLM's CPU build refuses heads of 16 dimensions, and Qwen2 has no head_dim of its own.
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
-    _decoder(folder, Qwen2Config, Qwen2ForCausalLM, seed=1, initializer_range=0.3, **heads)
+    _decoder(folder, Qwen2Config, Qwen2ForCausalLM, seed=1, initializer_range=0.25, **heads)
 
 
 def zerank(folder: Path, vocabulary: Path) -> None:
@@ -229,7 +229,7 @@ def modern_bert(folder: Path, vocabulary: Path) -> None:
         dtype="float32",
     )
     model = ModernBertForSequenceClassification(config).float()
-    torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    torch.nn.init.normal_(model.classifier.weight, std=0.4)
     model.save_pretrained(folder)
     _change(folder / "config.json", id2label=ONE_LABEL)
 
