@@ -79,7 +79,8 @@ def test_token_ids_are_scored_as_their_pair_is(tmp_path: Path) -> None:
         assert answer["usage"]["prompt_tokens"] == sum(map(len, prompts))
         activated = httpx.post(url, json={"input": prompts}).json()
         assert [entry["probs"][0] for entry in activated["data"]] == pytest.approx(scores, abs=1e-6)
-        for wrong in ([], [[]], [[5] * (TOKENS + 1)], [[10**6]], [[-1]]):
+        empty: list[list[int]] = []
+        for wrong in (empty, [[]], [[5] * (TOKENS + 1)], [[10**6]], [[-1]]):
             assert httpx.post(url, json={"input": wrong}).status_code == 400
 
 
