@@ -15,6 +15,7 @@ from launch.embedded.encoder import Encoder
 from launch.embedded.graph import build
 from launch.embedded.weights import Precision
 from tests.embedded.engine_process import started
+from tests.embedded.local_hub import COMMIT, MODEL, Hub, local_hub
 from tests.embedded.tiny_models import PAIRS, TOKENS, write_bert, write_xlm_roberta
 
 RECORDED = json.loads(Path(__file__).with_name("cross_encoders.json").read_text(encoding="utf-8"))
@@ -81,3 +82,38 @@ def test_a_model_that_it_cannot_run_is_refused_in_one_line(config: dict[str, Any
         started(tmp_path / "graphs", tmp_path / "log", "--model", str(folder)),
     ):
         pass
+
+
+def test_a_model_comes_from_the_hub_once_at_a_revision_that_the_log_tells(tmp_path: Path) -> None:
+    folder = write_bert(tmp_path / "model")
+    log, cache = tmp_path / "log", tmp_path / "graphs"
+    with local_hub(folder) as hub, started(cache, log, "--model", MODEL, **from_hub(hub, tmp_path)) as engine:
+        scores = engine.scores("how to reset", "click forgot password")
+        (listed,) = httpx.get(f"{engine.url}/v1/models").json()["data"]
+    assert f"{MODEL} at revision {COMMIT}" in log.read_text()
+    assert listed["root"].startswith(f"{MODEL}@{COMMIT}:")
+    # Now the hub is gone.
+    with started(cache, log, "--model", MODEL, "--revision", COMMIT, **from_hub(hub, tmp_path)) as offline:
+        assert offline.scores("how to reset", "click forgot password") == scores
+
+
+def test_a_model_that_the_hub_does_not_give_is_one_clear_line(tmp_path: Path) -> None:
+    with local_hub(write_bert(tmp_path / "model")) as hub:
+        assert "the hub has no model team/none" in refusal(tmp_path, "team/none", hub)
+    assert f"{MODEL} is not in {tmp_path / 'hub'}, and the hub did not give it" in refusal(tmp_path, MODEL, hub)
+    assert "is neither a folder here nor the name of a model" in refusal(tmp_path, "./no/such/folder", hub)
+
+
+def refusal(tmp_path: Path, model: str, hub: Hub) -> str:
+    """The last line of the log of an engine that refuses to start."""
+    with (
+        pytest.raises(RuntimeError) as refused,
+        started(tmp_path / "graphs", tmp_path / "log", "--model", model, **from_hub(hub, tmp_path)),
+    ):
+        pass
+    return str(refused.value).splitlines()[-1]
+
+
+def from_hub(hub: Hub, folder: Path) -> dict[str, Any]:
+    """Arguments of `started` for an engine that knows this hub alone."""
+    return {"hub_cache": folder / "hub", "environment": {"HF_ENDPOINT": hub.url}}
