@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Pair = tuple[str, str]
 
@@ -39,6 +39,17 @@ class Scorer(Protocol):
         ...
 
     def token_strings(self, ids: Sequence[int]) -> list[str | None]: ...
+
+
+@runtime_checkable
+class ReadsIds(Protocol):
+    """A scorer that also takes pairs as token ids, joined by its caller. vocabulary: the number of ids."""
+
+    vocabulary: int
+
+    async def score_ids(self, prompts: Sequence[tuple[int, ...]]) -> Scored:
+        """The logit of each prompt."""
+        ...
 
 
 def sigmoid(logit: float) -> float:

@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from launch.embedded.scorer import Pair, Scored, Scorer, sigmoid
+from launch.embedded.scorer import Pair, ReadsIds, Scored, Scorer, sigmoid
 
 Texts = str | list[str]
 
@@ -60,7 +60,15 @@ class TokenizeBody(msgspec.Struct):
     return_token_strs: bool | None = False
 
 
-Body = TypeVar("Body", ScoreBody, RerankBody, TokenizeBody)
+class ClassifyBody(msgspec.Struct):
+    """A body of /classify: pairs as token ids."""
+
+    input: list[tuple[int, ...]]
+    model: str | None = None
+    use_activation: bool | None = None
+
+
+Body = TypeVar("Body", ScoreBody, RerankBody, TokenizeBody, ClassifyBody)
 Answer = dict[str, Any]
 
 
@@ -80,6 +88,8 @@ def app(scorer: Scorer) -> Starlette:
         "/rerank": server.rerank, "/v1/rerank": server.rerank, "/v2/rerank": server.rerank,
         "/tokenize": server.tokenize,
     }  # fmt: skip
+    if isinstance(scorer, ReadsIds):
+        post["/classify"] = server.classify
     get = {
         "/health": server.health, "/ping": server.health,
         "/version": server.version, "/v1/models": server.models, "/metrics": server.metrics,
@@ -136,7 +146,9 @@ class _Server:
 
     async def score(self, request: Request) -> Response:
         body = await self._body(request, ScoreBody)
-        scores, tokens = await self._scored(request, pairs(body), activated=body.use_activation is not False)
+        scores, tokens = await self._scored(
+            request, self._scorer.score(pairs(body)), activated=body.use_activation is not False
+        )
         answer = {
             "id": _id(request),
             "object": "list",
@@ -154,8 +166,8 @@ class _Server:
             raise Refused(400, "BadRequestError", "At least one text_pair element must be given", "documents")
         if body.top_n < 0:
             raise Refused(400, "BadRequestError", "top_n must be at least 0", "top_n")
-        asked = [(body.query, document) for document in documents]
-        scores, tokens = await self._scored(request, asked, activated=body.use_activation is not False)
+        scoring = self._scorer.score([(body.query, document) for document in documents])
+        scores, tokens = await self._scored(request, scoring, activated=body.use_activation is not False)
         best = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
         results = [
             {
@@ -167,6 +179,30 @@ class _Server:
         ]
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return _json({"id": _id(request), "model": self._name, "usage": usage, "results": results})
+
+    async def classify(self, request: Request) -> Response:
+        body = await self._body(request, ClassifyBody)
+        assert isinstance(self._scorer, ReadsIds)
+        for prompt in body.input:
+            if not 0 < len(prompt) <= self._scorer.max_tokens:
+                limit = self._scorer.max_tokens
+                raise Refused(400, "BadRequestError", f"A prompt has {len(prompt)} tokens, not 1 to {limit}", "input")
+            if not all(0 <= token < self._scorer.vocabulary for token in prompt):
+                raise Refused(400, "BadRequestError", "Token id is out of vocabulary", "input")
+        scoring = self._scorer.score_ids(body.input)
+        scores, tokens = await self._scored(request, scoring, activated=body.use_activation is not False)
+        answer = {
+            "id": _id(request),
+            "object": "list",
+            "created": int(time.time()),
+            "model": self._name,
+            "data": [
+                {"index": index, "label": "LABEL_0", "probs": [value], "num_classes": 1}
+                for index, value in enumerate(scores)
+            ],
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
+        }
+        return _json(answer)
 
     async def tokenize(self, request: Request) -> Response:
         body = await self._body(request, TokenizeBody)
@@ -191,10 +227,12 @@ class _Server:
     async def metrics(self, _request: Request) -> Response:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def _scored(self, request: Request, asked: Sequence[Pair], *, activated: bool) -> tuple[Sequence[float], int]:
+    async def _scored(
+        self, request: Request, scoring: Coroutine[Any, Any, Scored], *, activated: bool
+    ) -> tuple[Sequence[float], int]:
         """The scores of the pairs in order, or their logits, and the number of tokens of all of them."""
         with self._metrics.running.track_inprogress(), self._metrics.latency.time():
-            scored = await _unless_gone(request, self._scorer.score(asked))
+            scored = await _unless_gone(request, scoring)
         self._metrics.succeeded.inc()
         self._metrics.tokens.inc(scored.tokens)
         return [sigmoid(logit) for logit in scored.logits] if activated else scored.logits, scored.tokens

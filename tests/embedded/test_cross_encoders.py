@@ -60,6 +60,14 @@ def test_an_engine_serves_a_folder(write: Write, recorded: list[float], tmp_path
         raw = [entry["score"] for entry in answer["data"]]
         assert [1 / (1 + math.exp(-logit)) for logit in raw] == pytest.approx(engine.scores("how", "a", "the"))
         listed = httpx.get(f"{engine.url}/v1/models").json()["data"]
+        ids = tokenizer.encode("how to reset").ids
+        body = {"input": [ids, ids[:3]], "use_activation": False}
+        classified = httpx.post(f"{engine.url}/classify", json=body).raise_for_status().json()
+        too_long = httpx.post(f"{engine.url}/classify", json={"input": [ids * 40]})
+        unknown = httpx.post(f"{engine.url}/classify", json={"input": [[10**6]]})
+    assert [len(entry["probs"]) for entry in classified["data"]] == [1, 1]
+    assert classified["usage"]["prompt_tokens"] == len(ids) + 3
+    assert (too_long.status_code, unknown.status_code) == (400, 400)
     assert [model["id"] for model in listed] == ["tiny", "team/tiny"]
     assert {model["max_model_len"] for model in listed} == {TOKENS}
     assert str(folder) in listed[0]["root"]
