@@ -29,6 +29,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights_gb: float
     modalities: tuple[str, ...] = ("text",)
     engine: str = "vllm"
+    embeddable: bool = False
     max_tokens_per_doc: int | None = None
     revision: str | None = None
     min_vllm_gateway: str | None = None

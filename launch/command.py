@@ -69,9 +69,13 @@ def vllm_command(model: Model, vllm: Vllm, plan: Plan, address: Address, extra: 
     return [vllm.executable, "serve", model.hub, *revision, *_listen(address), *names, *fitted, *extra]
 
 
-def embedded_command(address: Address, extra: Sequence[str] = ()) -> list[str]:
-    """The command of the engine that ships in this package."""
-    return [sys.executable, "-m", "launch.embedded", *_listen(address), *extra]
+def embedded_command(model: Model, address: Address, extra: Sequence[str] = ()) -> list[str]:
+    """The command of the engine that ships in this package. Its own model needs no name."""
+    named: list[str] = []
+    if model.embeddable:
+        revision = ["--revision", model.revision] if model.revision else []
+        named = ["--model", model.hub, *revision, "--served-model-name", *dict.fromkeys((model.name, model.hub))]
+    return [sys.executable, "-m", "launch.embedded", *_listen(address), *named, *extra]
 
 
 def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from launch import memory
 from launch.address import Address, free_port
 from launch.catalogue import Catalogue, Model
@@ -71,8 +73,9 @@ def prepare(
 
     Raises LaunchError if it cannot run here.
     """
+    model = _placed(model, machine)
     if model.engine == "embedded":
-        return Engine(model, address, [embedded_command(address, extra)])
+        return Engine(model, address, [embedded_command(model, address, extra)])
     vllm = machine.vllm
     if vllm is None:
         raise LaunchError(
@@ -93,6 +96,7 @@ def prepare_all(
     models: Sequence[Model], catalogue: Catalogue, machine: Machine, extra: Sequence[str] = ()
 ) -> list[Engine]:
     """Engines on free ports of this machine, its memory split among them. Raises LaunchError if it is too small."""
+    models = [_placed(model, machine) for model in models]
     for model in models:
         _refuse_old_vllm(model, machine.vllm)
         _refuse_shared_environment(model, machine.vllm)
@@ -112,6 +116,13 @@ def prepare_all(
         )
         for model in models
     ]
+
+
+def _placed(model: Model, machine: Machine) -> Model:
+    """The model with the engine that runs it on this machine."""
+    if model.embeddable and machine.vllm is None:
+        return msgspec.structs.replace(model, engine="embedded")
+    return model
 
 
 def oldest_vllm(model: Model) -> str:

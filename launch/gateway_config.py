@@ -123,7 +123,7 @@ def gateway_entry(model: Model, address: Address, max_tokens: int) -> dict[str, 
 
 def _tokenizer(model: Model) -> str | None:
     """Path or hub id of the model's tokenizer. None for a folder without one, whose limits only vLLM knows."""
-    packaged = packaged_folder() if model.engine == "embedded" else None
+    packaged = packaged_folder() if model.engine == "embedded" and not model.embeddable else None
     if packaged:
         return str(packaged / "tokenizer.json")
     return None if model.is_folder and not Path(model.hub, "tokenizer.json").exists() else model.hub

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from launch.embedded import hub, stored
 from launch.embedded.architecture import Architecture, Head
 from launch.embedded.encoder import CHARACTERS_PER_TOKEN, Embeddings, Encoder, Source, open_tokenizer
-from launch.embedded.scorer import Ids, Pair, Scored, sigmoid
+from launch.embedded.scorer import Pair, Scored, sigmoid
 from launch.embedded.turns import Turns
 from launch.embedded.weights import Precision, Weights, WeightsError, as_float32, read_safetensors, sha256_of
 
@@ -71,7 +71,8 @@ class Model:
         encoded = self._pair_tokenizer.encode(query, document)
         return float(self._encoder.run(encoded.ids, encoded.type_ids)[0]), len(encoded.ids)
 
-    def logit_of_ids(self, ids: Ids) -> float:
+    def logit_of_ids(self, ids: tuple[int, ...]) -> float:
+        """The logit of a pair whose tokens are all of the first type."""
         return float(self._encoder.run(ids)[0])
 
     def error(self) -> float:
@@ -85,16 +86,16 @@ class CrossEncoder:
 
     def __init__(self, model: Model, names: Sequence[str], root: str, max_tokens: int, turns: Turns) -> None:
         self.names, self.root, self.max_tokens = names, root, max_tokens
-        self.vocabulary: int = model.tokenizer.get_vocab_size()
         self._model, self._turns = model, turns
+        self.vocabulary = model.tokenizer.get_vocab_size()
 
     async def score(self, pairs: Sequence[Pair]) -> Scored:
         found = await self._turns.run(self._model.logit, pairs)
         return Scored([found[pair][0] for pair in pairs], sum(found[pair][1] for pair in pairs))
 
-    async def score_ids(self, prompts: Sequence[Ids]) -> Scored:
+    async def score_ids(self, prompts: Sequence[tuple[int, ...]]) -> Scored:
         found = await self._turns.run(self._model.logit_of_ids, prompts)
-        return Scored([found[ids] for ids in prompts], sum(map(len, prompts)))
+        return Scored([found[prompt] for prompt in prompts], sum(len(prompt) for prompt in prompts))
 
     def token_ids(self, text: str, *, special: bool = True) -> list[int]:
         ids: list[int] = self._model.tokenizer.encode(text, add_special_tokens=special).ids

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 Pair = tuple[str, str]
-Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,12 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class ReadsIds(Protocol):
-    """A model whose pairs may also be asked for as token ids, since these tell all that it reads.
-
-    vocabulary: the number of token ids it knows.
-    """
+    """A scorer that also takes pairs as token ids, joined by its caller. vocabulary: the number of ids."""
 
     vocabulary: int
 
-    async def score_ids(self, prompts: Sequence[Ids]) -> Scored:
-        """The logit of each prompt, whose length and ids are in the model's range."""
+    async def score_ids(self, prompts: Sequence[tuple[int, ...]]) -> Scored:
+        """The logit of each prompt."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""vLLM's wire for a scoring model: /score, /classify, /rerank, /tokenize, health, version, models and metrics."""
+"""vLLM's wire for a scoring model: /score, /rerank, /tokenize, health, version, models and metrics."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from launch.embedded.scorer import Ids, Pair, ReadsIds, Scored, Scorer, sigmoid
+from launch.embedded.scorer import Pair, ReadsIds, Scored, Scorer, sigmoid
 
 Texts = str | list[str]
 
@@ -51,14 +51,6 @@ class RerankBody(msgspec.Struct):
     use_activation: bool | None = None
 
 
-class ClassifyBody(msgspec.Struct):
-    """A body of /classify: prompts as token ids."""
-
-    input: list[Ids]
-    model: str | None = None
-    use_activation: bool | None = None
-
-
 class TokenizeBody(msgspec.Struct):
     """A body of /tokenize."""
 
@@ -68,7 +60,15 @@ class TokenizeBody(msgspec.Struct):
     return_token_strs: bool | None = False
 
 
-Body = TypeVar("Body", ScoreBody, ClassifyBody, RerankBody, TokenizeBody)
+class ClassifyBody(msgspec.Struct):
+    """A body of /classify: pairs as token ids."""
+
+    input: list[tuple[int, ...]]
+    model: str | None = None
+    use_activation: bool | None = None
+
+
+Body = TypeVar("Body", ScoreBody, RerankBody, TokenizeBody, ClassifyBody)
 Answer = dict[str, Any]
 
 
@@ -86,8 +86,10 @@ def app(scorer: Scorer) -> Starlette:
     post = {
         "/score": server.score, "/v1/score": server.score,
         "/rerank": server.rerank, "/v1/rerank": server.rerank, "/v2/rerank": server.rerank,
-        "/classify": server.classify, "/tokenize": server.tokenize,
+        "/tokenize": server.tokenize,
     }  # fmt: skip
+    if isinstance(scorer, ReadsIds):
+        post["/classify"] = server.classify
     get = {
         "/health": server.health, "/ping": server.health,
         "/version": server.version, "/v1/models": server.models, "/metrics": server.metrics,
@@ -144,8 +146,9 @@ class _Server:
 
     async def score(self, request: Request) -> Response:
         body = await self._body(request, ScoreBody)
-        asked = self._scorer.score(pairs(body))
-        scores, tokens = await self._scored(request, asked, activated=body.use_activation is not False)
+        scores, tokens = await self._scored(
+            request, self._scorer.score(pairs(body)), activated=body.use_activation is not False
+        )
         answer = {
             "id": _id(request),
             "object": "list",
@@ -156,19 +159,38 @@ class _Server:
         }
         return _json(answer)
 
+    async def rerank(self, request: Request) -> Response:
+        body = await self._body(request, RerankBody)
+        documents = _listed(body.documents)
+        if not documents:
+            raise Refused(400, "BadRequestError", "At least one text_pair element must be given", "documents")
+        if body.top_n < 0:
+            raise Refused(400, "BadRequestError", "top_n must be at least 0", "top_n")
+        scoring = self._scorer.score([(body.query, document) for document in documents])
+        scores, tokens = await self._scored(request, scoring, activated=body.use_activation is not False)
+        best = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
+        results = [
+            {
+                "index": index,
+                "document": {"text": documents[index], "multi_modal": None},
+                "relevance_score": scores[index],
+            }
+            for index in best[: body.top_n or None]
+        ]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return _json({"id": _id(request), "model": self._name, "usage": usage, "results": results})
+
     async def classify(self, request: Request) -> Response:
         body = await self._body(request, ClassifyBody)
-        if not isinstance(self._scorer, ReadsIds):
-            raise Refused(404, "NotFoundError", f"{self._name} reads texts only, ask /score")
-        if not body.input or not all(body.input):
-            raise Refused(400, "BadRequestError", "At least one prompt with a token must be given", "input")
-        if max(map(len, body.input)) > self._scorer.max_tokens:
-            longest = self._scorer.max_tokens
-            raise Refused(400, "BadRequestError", f"This model's maximum context length is {longest} tokens.", "input")
-        if not all(0 <= token < self._scorer.vocabulary for ids in body.input for token in ids):
-            raise Refused(400, "BadRequestError", "Token id out of vocabulary", "input")
-        asked = self._scorer.score_ids(body.input)
-        scores, tokens = await self._scored(request, asked, activated=body.use_activation is not False)
+        assert isinstance(self._scorer, ReadsIds)
+        for prompt in body.input:
+            if not 0 < len(prompt) <= self._scorer.max_tokens:
+                limit = self._scorer.max_tokens
+                raise Refused(400, "BadRequestError", f"A prompt has {len(prompt)} tokens, not 1 to {limit}", "input")
+            if not all(0 <= token < self._scorer.vocabulary for token in prompt):
+                raise Refused(400, "BadRequestError", "Token id is out of vocabulary", "input")
+        scoring = self._scorer.score_ids(body.input)
+        scores, tokens = await self._scored(request, scoring, activated=body.use_activation is not False)
         answer = {
             "id": _id(request),
             "object": "list",
@@ -181,29 +203,6 @@ class _Server:
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
         }
         return _json(answer)
-
-    async def rerank(self, request: Request) -> Response:
-        body = await self._body(request, RerankBody)
-        documents = _listed(body.documents)
-        if not documents:
-            raise Refused(400, "BadRequestError", "At least one text_pair element must be given", "documents")
-        if body.top_n < 0:
-            raise Refused(400, "BadRequestError", "top_n must be at least 0", "top_n")
-        asked = [(body.query, document) for document in documents]
-        scores, tokens = await self._scored(
-            request, self._scorer.score(asked), activated=body.use_activation is not False
-        )
-        best = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
-        results = [
-            {
-                "index": index,
-                "document": {"text": documents[index], "multi_modal": None},
-                "relevance_score": scores[index],
-            }
-            for index in best[: body.top_n or None]
-        ]
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        return _json({"id": _id(request), "model": self._name, "usage": usage, "results": results})
 
     async def tokenize(self, request: Request) -> Response:
         body = await self._body(request, TokenizeBody)
@@ -229,11 +228,11 @@ class _Server:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _scored(
-        self, request: Request, asked: Coroutine[Any, Any, Scored], *, activated: bool
+        self, request: Request, scoring: Coroutine[Any, Any, Scored], *, activated: bool
     ) -> tuple[Sequence[float], int]:
-        """The scores of what was asked in order, or their logits, and the number of tokens of all of it."""
+        """The scores of the pairs in order, or their logits, and the number of tokens of all of them."""
         with self._metrics.running.track_inprogress(), self._metrics.latency.time():
-            scored = await _unless_gone(request, asked)
+            scored = await _unless_gone(request, scoring)
         self._metrics.succeeded.inc()
         self._metrics.tokens.inc(scored.tokens)
         return [sigmoid(logit) for logit in scored.logits] if activated else scored.logits, scored.tokens

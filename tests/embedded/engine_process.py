@@ -43,16 +43,23 @@ class Engine:
 
 @contextlib.contextmanager
 def started(
-    cache: Path, log: Path, *arguments: str, hub_cache: Path | None = None, python_path: Path | None = None
+    cache: Path,
+    log: Path,
+    *arguments: str,
+    hub_cache: Path | None = None,
+    python_path: Path | None = None,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[Engine]:
     """An engine that answers. Raises RuntimeError with its log if it ends before that."""
     port = free_port()
     command = [sys.executable, "-m", "launch.embedded", "--port", str(port), "--cache", str(cache), *arguments]
     if hub_cache:
         command += ["--hub-cache", str(hub_cache)]
-    environment = {**os.environ, **({"PYTHONPATH": str(python_path)} if python_path else {})}
+    path = {"PYTHONPATH": str(python_path)} if python_path else {}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stderr=output, cwd=REPOSITORY, env=environment)
+        process = subprocess.Popen(
+            command, stderr=output, cwd=REPOSITORY, env={**os.environ, **path, **(environment or {})}
+        )
     try:
         engine = Engine(f"http://127.0.0.1:{port}", process, log)
         _wait(engine)

@@ -15,6 +15,7 @@ from launch.embedded.encoder import Encoder
 from launch.embedded.graph import build
 from launch.embedded.weights import Precision
 from tests.embedded.engine_process import started
+from tests.embedded.local_hub import COMMIT, MODEL, Hub, local_hub
 from tests.embedded.tiny_models import PAIRS, TOKENS, write_bert, write_xlm_roberta
 
 RECORDED = json.loads(Path(__file__).with_name("cross_encoders.json").read_text(encoding="utf-8"))
@@ -59,6 +60,14 @@ def test_an_engine_serves_a_folder(write: Write, recorded: list[float], tmp_path
         raw = [entry["score"] for entry in answer["data"]]
         assert [1 / (1 + math.exp(-logit)) for logit in raw] == pytest.approx(engine.scores("how", "a", "the"))
         listed = httpx.get(f"{engine.url}/v1/models").json()["data"]
+        ids = tokenizer.encode("how to reset").ids
+        body = {"input": [ids, ids[:3]], "use_activation": False}
+        classified = httpx.post(f"{engine.url}/classify", json=body).raise_for_status().json()
+        too_long = httpx.post(f"{engine.url}/classify", json={"input": [ids * 40]})
+        unknown = httpx.post(f"{engine.url}/classify", json={"input": [[10**6]]})
+    assert [len(entry["probs"]) for entry in classified["data"]] == [1, 1]
+    assert classified["usage"]["prompt_tokens"] == len(ids) + 3
+    assert (too_long.status_code, unknown.status_code) == (400, 400)
     assert [model["id"] for model in listed] == ["tiny", "team/tiny"]
     assert {model["max_model_len"] for model in listed} == {TOKENS}
     assert str(folder) in listed[0]["root"]
@@ -79,8 +88,9 @@ def test_token_ids_are_scored_as_their_pair_is(tmp_path: Path) -> None:
         assert answer["usage"]["prompt_tokens"] == sum(map(len, prompts))
         activated = httpx.post(url, json={"input": prompts}).json()
         assert [entry["probs"][0] for entry in activated["data"]] == pytest.approx(scores, abs=1e-6)
-        for wrong in ([], [[]], [[5] * (TOKENS + 1)], [[10**6]], [[-1]]):
-            assert httpx.post(url, json={"input": wrong}).status_code == 400
+        wrong: list[int]
+        for wrong in ([], [5] * (TOKENS + 1), [10**6], [-1]):
+            assert httpx.post(url, json={"input": [wrong]}).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -100,3 +110,38 @@ def test_a_model_that_it_cannot_run_is_refused_in_one_line(config: dict[str, Any
         started(tmp_path / "graphs", tmp_path / "log", "--model", str(folder)),
     ):
         pass
+
+
+def test_a_model_comes_from_the_hub_once_at_a_revision_that_the_log_tells(tmp_path: Path) -> None:
+    folder = write_bert(tmp_path / "model")
+    log, cache = tmp_path / "log", tmp_path / "graphs"
+    with local_hub(folder) as hub, started(cache, log, "--model", MODEL, **from_hub(hub, tmp_path)) as engine:
+        scores = engine.scores("how to reset", "click forgot password")
+        (listed,) = httpx.get(f"{engine.url}/v1/models").json()["data"]
+    assert f"{MODEL} at revision {COMMIT}" in log.read_text()
+    assert listed["root"].startswith(f"{MODEL}@{COMMIT}:")
+    # Now the hub is gone.
+    with started(cache, log, "--model", MODEL, "--revision", COMMIT, **from_hub(hub, tmp_path)) as offline:
+        assert offline.scores("how to reset", "click forgot password") == scores
+
+
+def test_a_model_that_the_hub_does_not_give_is_one_clear_line(tmp_path: Path) -> None:
+    with local_hub(write_bert(tmp_path / "model")) as hub:
+        assert "the hub has no model team/none" in refusal(tmp_path, "team/none", hub)
+    assert f"{MODEL} is not in {tmp_path / 'hub'}, and the hub did not give it" in refusal(tmp_path, MODEL, hub)
+    assert "is neither a folder here nor the name of a model" in refusal(tmp_path, "./no/such/folder", hub)
+
+
+def refusal(tmp_path: Path, model: str, hub: Hub) -> str:
+    """The last line of the log of an engine that refuses to start."""
+    with (
+        pytest.raises(RuntimeError) as refused,
+        started(tmp_path / "graphs", tmp_path / "log", "--model", model, **from_hub(hub, tmp_path)),
+    ):
+        pass
+    return str(refused.value).splitlines()[-1]
+
+
+def from_hub(hub: Hub, folder: Path) -> dict[str, Any]:
+    """Arguments of `started` for an engine that knows this hub alone."""
+    return {"hub_cache": folder / "hub", "environment": {"HF_ENDPOINT": hub.url}}

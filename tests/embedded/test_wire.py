@@ -104,7 +104,7 @@ def test_it_tells_what_it_is(engine: Engine) -> None:
     precision = "u?int8|float32"
     for model in models:
         assert re.fullmatch(
-            f"all-MiniLM-L6-v2@53aa5117:({precision})\\+multilingual-e5-small@1571fc98:({precision})/1", model["root"]
+            f"all-MiniLM-L6-v2@53aa5117:({precision})\\+multilingual-e5-small@1571fc98:({precision})/2", model["root"]
         )
         assert model["max_model_len"] == 512
     assert httpx.get(f"{engine.url}/version").json()["version"]

@@ -155,3 +155,15 @@ def test_a_model_takes_the_fields_of_its_class_and_its_own_win(tmp_path: Path) -
 def test_a_mistake_in_models_yaml_is_named(tmp_path: Path, right: str, wrong: str, complaint: str) -> None:
     with pytest.raises(LaunchError, match=complaint):
         served(tmp_path, NEW_FAMILY.replace(right, wrong), "new-model")
+
+
+@pytest.mark.parametrize("name", ["ms-marco-MiniLM-L6-v2", "BAAI/bge-reranker-base"])
+def test_a_small_cross_encoder_runs_embedded_where_there_is_no_vllm(name: str) -> None:
+    model = MODELS.find(name)
+    engine = prepare(model, MODELS, Machine(None, None), Address("127.0.0.1", 1))
+    command = " ".join(engine.commands[0])
+    assert f"-m launch.embedded --host 127.0.0.1 --port 1 --model {model.hub}" in command
+    assert f"--served-model-name {model.name} {model.hub}" in command
+    assert with_engines({}, [engine], {model.name: 0})["models"][model.name]["tokenizer"] == model.hub
+    with_vllm = Machine(Vllm("vllm", "0.32.0", cpu=True), Memory("cpu", 24 * GIB, 23 * GIB))
+    assert prepare(model, MODELS, with_vllm, Address("127.0.0.1", 1)).commands[0][:2] == ["vllm", "serve"]
