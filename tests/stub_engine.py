@@ -40,7 +40,8 @@ class StubEngine:
 
     calls: what each scoring call held, pairs of texts or token ids; most_at_once: how many of them overlapped.
     examinations: the same of calls that only examine it. They are answered honestly, unless `bluffs` is False.
-    root: of its weights. tells_start: its metrics tell when its process started.
+    root: of its weights. tells_start: its metrics tell when its process started; questions: how often they
+    were asked for.
     names: of the model; where there are none, its name and the markers of `rerank engine` for any family.
     gate: while cleared, scoring calls hang. distort: what to answer instead of the honest scores.
     instead: a whole other answer to a scoring call, or None for the usual one.
@@ -60,6 +61,7 @@ class StubEngine:
         self.names: list[str] = []
         self.root = "/models/stub"
         self.tells_start = True
+        self.questions = 0
         self.calls: list[list[Any]] = []
         self.examinations: list[list[Any]] = []
         self.bluffs = True
@@ -275,6 +277,7 @@ class StubEngine:
         return answer({"object": "list", "data": models})
 
     async def _metrics(self, _: Request) -> Response:
+        self.questions += 1
         return Response(f"process_start_time_seconds {self._started}\n" if self.tells_start else "")
 
     def exchange(self, *, keeps_connections: bool = False) -> None:

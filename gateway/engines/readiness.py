@@ -15,7 +15,7 @@ from gateway.errors import EngineTimeout, EngineUnavailable, EngineUntrusted, Re
 # Before a cached score is given, the engine's process is looked at, unless that was done within this time: a server
 # that restarts needs longer.
 LEASE_S = 1.0
-# An engine that is busy or gone must not hold up answers of which all scores are known.
+# An engine that is busy or gone, looked for once a lease, must not hold up answers of which all scores are known.
 GLANCE_TIMEOUT_S = 1.0
 # An engine found wrong is examined again for a request after so long, and for /readyz at once.
 DOUBT_S = 5.0
@@ -48,6 +48,7 @@ class Readiness:
         self._last: _Finding | None = None
         self._examining = asyncio.Lock()
         self._glanced_s = -math.inf
+        self._gone = False
 
     async def checks(self) -> list[Check]:
         """Never raises: an engine that is gone is a check that failed. A check that failed is made again."""
@@ -63,10 +64,21 @@ class Readiness:
         last = self._last
         if last is None or last.fault:
             return await self.answering()
+        now_s = asyncio.get_running_loop().time()
+        look = now_s - self._glanced_s > LEASE_S
+        if self._gone and not look:
+            return Trust(last.identity)
         try:
-            return Trust(last.identity) if await self._is_same(last) else await self.answering()
+            if look:
+                self._glanced_s = now_s
+                if await started_at(self._engine.client, GLANCE_TIMEOUT_S) != last.started:
+                    self._engine.client.epoch += 1
+            trust = Trust(last.identity) if last.epoch == self._engine.client.epoch else await self.answering()
         except (EngineUnavailable, EngineTimeout):
-            return Trust(last.identity)  # it is gone or busy, and its scores were right
+            self._gone = True  # or busy; its scores were right
+            return Trust(last.identity)
+        self._gone = False
+        return trust
 
     async def answering(self) -> Trust:
         finding = await self._examined(doubt_s=DOUBT_S)
@@ -77,15 +89,6 @@ class Readiness:
         if self._refuses:
             raise EngineUntrusted(f"no score is given, since it would be wrong: {finding.fault}")
         return Trust("", f"its scores may be wrong: {finding.fault}")
-
-    async def _is_same(self, last: _Finding) -> bool:
-        """True when the process that was examined last still answers. Raises EngineUnavailable or EngineTimeout."""
-        client, now_s = self._engine.client, asyncio.get_running_loop().time()
-        if now_s - self._glanced_s > LEASE_S:
-            self._glanced_s = now_s
-            if await started_at(client, GLANCE_TIMEOUT_S) != last.started:
-                client.epoch += 1
-        return last.epoch == client.epoch
 
     async def _examined(self, *, doubt_s: float) -> _Finding:
         """The finding on the process that answers now; one with a fault holds for `doubt_s`."""

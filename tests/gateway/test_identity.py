@@ -173,6 +173,23 @@ async def test_while_an_engine_is_gone_its_scores_are_still_given(
     assert cached(await ask(client)) == 3
 
 
+async def test_an_engine_that_is_gone_is_not_looked_for_by_every_caller(
+    client: httpx.AsyncClient, engine: StubEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that swallows connections would hold up each of them for its whole timeout."""
+    await kept(client)
+    await engine.stop()
+    assert cached(await ask(client)) == 3
+    monkeypatch.setattr(readiness, "LEASE_S", 1000.0)
+    await engine.start()
+    questions = engine.questions
+    assert cached(await ask(client)) == 3
+    assert engine.questions == questions
+    monkeypatch.setattr(readiness, "LEASE_S", -1.0)
+    assert cached(await ask(client)) == 3
+    assert engine.questions > questions
+
+
 async def test_scores_of_an_engine_that_nobody_has_seen_yet_are_not_given(
     serve: Serve, engine: StubEngine, tmp_path: Path
 ) -> None:
