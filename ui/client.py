@@ -34,6 +34,7 @@ _BY_CODE = {
     "engine_loading": "not_loaded",
     "engine_failed": "not_loaded",
     "engine_unavailable": "no_engine",
+    "engine_untrusted": "untrusted",
     "engine_timeout": "timeout",
 }
 # The same by status, for other codes and for servers without codes, such as a proxy in front of the gateway.

@@ -118,6 +118,8 @@ FAULTS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "not_loaded": (("The model is not loaded", "模型未加载"), ("Load it, then try again.", "请先加载，再重试。")),
     "no_engine": (("The engine does not answer", "引擎没有响应"),
                   ("It may be starting or restarting: try again in a moment.", "可能正在启动或重启，请稍后重试。")),
+    "untrusted": (("The engine's scores would be wrong", "引擎的分数有误"),
+                  ("So none are shown; rerank doctor says why.", "因此不予显示；原因见 rerank doctor。")),
     "busy": (("The gateway is busy", "网关繁忙"), ("Try again in a moment.", "请稍后重试。")),
     "queue_full": (("Too many people are waiting", "排队已满"), ("Try again in a moment.", "请稍后重试。")),
     "failed": (("The gateway failed", "网关出错"), ("Try again; its log says why.", "请重试；原因见网关日志。")),

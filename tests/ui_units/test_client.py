@@ -54,6 +54,7 @@ CODES = [
     (503, "engine_loading", "not_loaded"),
     (503, "engine_failed", "not_loaded"),
     (503, "engine_unavailable", "no_engine"),
+    (503, "engine_untrusted", "untrusted"),
     (504, "engine_timeout", "timeout"),
 ]
 # Status without a code, as a proxy or another server answers.
