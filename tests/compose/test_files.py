@@ -135,7 +135,8 @@ def test_the_text_engines_command_in_full(capsys: pytest.CaptureFixture[str]) ->
     template = catalogue.TEMPLATES / "qwen3_reranker.jinja"
     assert capsys.readouterr().out.strip() == (
         "VLLM_NO_USAGE_STATS=1 PYTHONUNBUFFERED=1 vllm serve Qwen/Qwen3-Reranker-4B --host 0.0.0.0 --port 8001 "
-        "--served-model-name Qwen3-Reranker-4B Qwen/Qwen3-Reranker-4B --runner pooling --dtype bfloat16 "
+        "--served-model-name Qwen3-Reranker-4B Qwen/Qwen3-Reranker-4B recipe:qwen3-reranker:026ebfbf3953 "
+        "--runner pooling --dtype bfloat16 "
         "--max-model-len 8192 --max-num-seqs 128 --gpu-memory-utilization 0.9 "
         '--hf-overrides \'{"architectures":["Qwen3ForSequenceClassification"],"classifier_from_token":["no","yes"],'
         '"is_original_qwen3_reranker":true}\' '
