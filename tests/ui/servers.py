@@ -172,8 +172,14 @@ class Bench:
 
     def serve(self, *families: str, **settings: Any) -> None:
         """Serve a gateway with a model of each family. The first is the default."""
+        # The tokenizer is a decoder's, which joins no pair.
+        prompted = {"tokenizer": str(self._folder)}
         models = {
-            f"stub-{family}": {"family": family, "engine": self.engine.url, "tokenizer": str(self._folder)}
+            f"stub-{family}": {
+                "family": family,
+                "engine": self.engine.url,
+                **({} if family == "cross-encoder" else prompted),
+            }
             for family in families or ("cross-encoder",)
         }
         server = LocalServer(app.build(load(yaml.safe_dump({"models": models, "cache": "none", **settings}), {})))
