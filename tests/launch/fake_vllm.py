@@ -39,7 +39,8 @@ class Answer(BaseHTTPRequestHandler):
         if asked.get("use_activation", True):
             scores = [1 / (1 + math.exp(-score)) for score in scores]
         data = [{"index": place, "object": "score", "score": value} for place, value in enumerate(scores)]
-        self._answer({"object": "list", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}})
+        # Without usage: it has no tokenizer, and the gateway would compare the count with its own.
+        self._answer({"object": "list", "data": data})
 
     def _answer(self, value: dict[str, Any]) -> None:
         body = json.dumps(value).encode()
