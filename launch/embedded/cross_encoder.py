@@ -16,7 +16,7 @@ from launch.embedded.architecture import Architecture, Head
 from launch.embedded.encoder import CHARACTERS_PER_TOKEN, Embeddings, Encoder, Source, open_tokenizer
 from launch.embedded.scorer import Pair, Scored, sigmoid
 from launch.embedded.turns import Turns
-from launch.embedded.weights import Precision, Weights, WeightsError, as_float32, read_safetensors, sha256_of
+from launch.embedded.weights import Precision, Weights, WeightsError, read_safetensors, sha256_of
 
 TOLERANCE: Mapping[Precision, float] = {"int8": 0.05, "uint8": 0.05, "float32": 1e-4}
 
@@ -120,7 +120,10 @@ def find(name: str, revision: str | None, hub_cache: Path) -> Checkpoint:
         int(config["num_hidden_layers"]), int(config["num_attention_heads"]), float(config["layer_norm_eps"]), kind.head
     )
     tensors = _renamed(read_safetensors(weights), kind.prefix)
-    embeddings = _embeddings(name, tensors, first_position)
+    try:
+        embeddings = Embeddings.of(tensors, first_position)
+    except KeyError as error:
+        raise WeightsError(f"{name} has no tensor {error}") from None
     digest = sha256_of(weights)
     source = Source(name.strip("/").replace("/", "--"), digest, architecture, embeddings, lambda: tensors)
     root = f"{name}@{snapshot.revision}:{digest[:8]}" if snapshot.revision else f"{name}:{digest[:8]}"
@@ -175,16 +178,6 @@ def _max_tokens(folder: Path, embeddings: Embeddings) -> int:
     said = _json(path).get("model_max_length") if path.is_file() else None
     positions = len(embeddings.positions) - embeddings.first_position
     return min(positions, int(said)) if said else positions
-
-
-def _embeddings(name: str, weights: Weights, first_position: int) -> Embeddings:
-    try:
-        words, positions, types = (
-            weights[f"embeddings.{table}_embeddings.weight"] for table in ("word", "position", "token_type")
-        )
-    except KeyError as error:
-        raise WeightsError(f"{name} has no tensor {error}") from None
-    return Embeddings(words, as_float32(positions), as_float32(types), first_position)
 
 
 def _renamed(weights: Weights, prefix: str) -> Weights:

@@ -19,7 +19,7 @@ from launch.embedded.encoder import MAX_CHARACTERS, Embeddings, Encoder, Source
 from launch.embedded.packaged import packaged_e5
 from launch.embedded.q4 import Q4File
 from launch.embedded.unigram import BOS, EOS, Pieces, Unigram, model_proto
-from launch.embedded.weights import Precision, WeightsError, as_float32, read_safetensors, sha256_of, verify
+from launch.embedded.weights import Precision, WeightsError, read_safetensors, sha256_of, verify
 
 NAME = "multilingual-e5-small"
 HUB_FOLDER = f"models--intfloat--{NAME}"
@@ -115,12 +115,12 @@ def _from_hub(folder: Path) -> Checkpoint:
     """The original. No digest of it is known here, so the self-test alone judges it."""
     path, tokenizer = folder / "model.safetensors", folder / "tokenizer.json"
     weights = read_safetensors(path)
-    positions, types, words = (
-        weights.get(f"embeddings.{kind}_embeddings.weight") for kind in ("position", "token_type", "word")
-    )
-    if positions is None or types is None or words is None or words.shape[1:] != (384,):
+    try:
+        embeddings = Embeddings.of(weights)
+    except KeyError:
+        raise WeightsError(f"{path} is not {NAME}") from None
+    if weights["embeddings.word_embeddings.weight"].shape[1:] != (384,):
         raise WeightsError(f"{path} is not {NAME}")
-    embeddings = Embeddings(words, as_float32(positions), as_float32(types))
     source = Source(f"{NAME}-original", sha256_of(path), ARCHITECTURE, embeddings, lambda: weights)
     return Checkpoint(source, lambda: _read_pieces(tokenizer), sha256_of(tokenizer), ORIGINAL_TOLERANCE)
 

@@ -35,6 +35,14 @@ class Embeddings:
     types: Floats
     first_position: int = 0
 
+    @classmethod
+    def of(cls, weights: Weights, first_position: int = 0) -> "Embeddings":
+        """The tables under the names of BERT's checkpoints. Raises KeyError with the name of one that is missing."""
+        words, positions, types = (
+            weights[f"embeddings.{table}_embeddings.weight"] for table in ("word", "position", "token_type")
+        )
+        return cls(words, as_float32(positions), as_float32(types), first_position)
+
     def sums(self, ids: Sequence[int], types: Sequence[int]) -> Floats:
         """The sum of each token's word, position and type embedding: [tokens, hidden]."""
         positions = self.positions[self.first_position :][: len(ids)]

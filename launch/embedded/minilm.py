@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from launch.embedded.architecture import Architecture
 from launch.embedded.encoder import MAX_CHARACTERS, Embeddings, Encoder, Source, open_tokenizer
 from launch.embedded.packaged import packaged_folder
-from launch.embedded.weights import Precision, WeightsError, as_float32, read_safetensors, verify
+from launch.embedded.weights import Precision, WeightsError, read_safetensors, verify
 
 NAME = "all-MiniLM-L6-v2"
 HUB_FOLDER = f"models--sentence-transformers--{NAME}"
@@ -65,11 +65,7 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 def source(checkpoint: Checkpoint) -> Source:
     """The model of the checkpoint. Raises WeightsError if the file is damaged."""
     weights = read_safetensors(verify(checkpoint.weights, WEIGHTS_SHA256))
-    positions, types, words = (
-        weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("position", "token_type", "word")
-    )
-    embeddings = Embeddings(words, as_float32(positions), as_float32(types))
-    return Source(NAME, WEIGHTS_SHA256, ARCHITECTURE, embeddings, lambda: weights)
+    return Source(NAME, WEIGHTS_SHA256, ARCHITECTURE, Embeddings.of(weights), lambda: weights)
 
 
 class MiniLM:

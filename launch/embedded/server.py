@@ -149,15 +149,8 @@ class _Server:
         scores, tokens = await self._scored(
             request, self._scorer.score(pairs(body)), activated=body.use_activation is not False
         )
-        answer = {
-            "id": _id(request),
-            "object": "list",
-            "created": int(time.time()),
-            "model": self._name,
-            "data": [{"index": index, "object": "score", "score": value} for index, value in enumerate(scores)],
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
-        }
-        return _json(answer)
+        data = [{"index": index, "object": "score", "score": value} for index, value in enumerate(scores)]
+        return self._listed(request, data, tokens)
 
     async def rerank(self, request: Request) -> Response:
         body = await self._body(request, RerankBody)
@@ -191,18 +184,11 @@ class _Server:
                 raise Refused(400, "BadRequestError", "Token id is out of vocabulary", "input")
         scoring = self._scorer.score_ids(body.input)
         scores, tokens = await self._scored(request, scoring, activated=body.use_activation is not False)
-        answer = {
-            "id": _id(request),
-            "object": "list",
-            "created": int(time.time()),
-            "model": self._name,
-            "data": [
-                {"index": index, "label": "LABEL_0", "probs": [value], "num_classes": 1}
-                for index, value in enumerate(scores)
-            ],
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
-        }
-        return _json(answer)
+        data = [
+            {"index": index, "label": "LABEL_0", "probs": [value], "num_classes": 1}
+            for index, value in enumerate(scores)
+        ]
+        return self._listed(request, data, tokens)
 
     async def tokenize(self, request: Request) -> Response:
         body = await self._body(request, TokenizeBody)
@@ -226,6 +212,18 @@ class _Server:
 
     async def metrics(self, _request: Request) -> Response:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    def _listed(self, request: Request, data: Sequence[Answer], tokens: int) -> Response:
+        """The answer of /score and /classify: an entry for each pair, and the tokens of all of them."""
+        answer = {
+            "id": _id(request),
+            "object": "list",
+            "created": int(time.time()),
+            "model": self._name,
+            "data": data,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
+        }
+        return _json(answer)
 
     async def _scored(
         self, request: Request, scoring: Coroutine[Any, Any, Scored], *, activated: bool

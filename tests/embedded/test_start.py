@@ -30,11 +30,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """An empty stand-in for the package with the weights. It is found before the installed package."""
-    folder = tmp_path / "path" / packaged.MINILM
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").touch()
-    return folder
+    return stand_in(tmp_path, packaged.MINILM)
 
 
 def the_graph(cache: Path) -> Path:
@@ -63,7 +59,7 @@ def test_without_weights_one_line_says_what_to_install(package: Path, tmp_path: 
 def test_a_flipped_byte_in_the_multilingual_weights_is_refused(tmp_path: Path, log: Path) -> None:
     whole = packaged.packaged_e5()
     assert whole
-    damaged = e5_package(tmp_path) / whole.name
+    damaged = stand_in(tmp_path, packaged.E5) / whole.name
     shutil.copy(whole, damaged)
     with damaged.open("r+b") as file:
         file.seek(60_000_000)
@@ -77,7 +73,7 @@ def test_a_flipped_byte_in_the_multilingual_weights_is_refused(tmp_path: Path, l
 def test_without_the_multilingual_model_english_is_served_and_one_line_says_so(
     engine: Engine, cache: Path, tmp_path: Path, log: Path
 ) -> None:
-    nothing = e5_package(tmp_path)
+    nothing = stand_in(tmp_path, packaged.E5)
     with started(cache, log, hub_cache=tmp_path, python_path=nothing.parent) as alone:
         (root,) = {model["root"] for model in httpx.get(f"{alone.url}/v1/models").json()["data"]}
         assert "e5" not in root
@@ -92,13 +88,13 @@ def test_the_multilingual_original_in_the_hubs_cache_will_do(
     engine: Engine, cache: Path, tmp_path: Path, log: Path
 ) -> None:
     write_original(tmp_path / "hub" / e5.HUB_FOLDER / "snapshots" / "abc")
-    with started(cache, log, hub_cache=tmp_path / "hub", python_path=e5_package(tmp_path).parent) as other:
+    with started(cache, log, hub_cache=tmp_path / "hub", python_path=stand_in(tmp_path, packaged.E5).parent) as other:
         assert other.scores("密码忘了", *PAIR) == pytest.approx(engine.scores("密码忘了", *PAIR), abs=1e-6)
 
 
-def e5_package(folder: Path) -> Path:
-    """An empty stand-in for the package with the multilingual weights. It is found before the installed package."""
-    package = folder / "path" / packaged.E5
+def stand_in(folder: Path, name: str) -> Path:
+    """An empty stand-in for a package with weights. It is found before the installed package."""
+    package = folder / "path" / name
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     return package

@@ -12,15 +12,13 @@ another. `Reference` is the tests' end of that pipe.
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
-from tests.vllm.provision import PYTHON, REPOSITORY
+from tests.vllm.line_process import LineProcess
 
 INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 PREFIX = (
@@ -52,40 +50,18 @@ class Answer:
     """Token count of the prompt before it was cut."""
 
 
-class Reference:
+class Reference(LineProcess):
     """A process that scores with the model in `folder`, in float32 for any dtype of the checkpoint."""
 
     def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [PYTHON, "-m", "tests.vllm.reference", folder],
-            cwd=REPOSITORY,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        super().__init__("tests.vllm.reference", folder)
         self._known: dict[Case, Answer] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()  # closes its stdin, which ends it
 
     def __call__(self, cases: Sequence[Case]) -> list[Answer]:
         for case in cases:
             if case not in self._known:
-                self._known[case] = self._ask(case)
+                self._known[case] = Answer(**self.ask(asdict(case)))
         return [self._known[case] for case in cases]
-
-    def _ask(self, case: Case) -> Answer:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps(asdict(case)) + "\n")
-        stdin.flush()
-        return Answer(**json.loads(stdout.readline()))
 
 
 def serve(folder: Path, lines: IO[str], answers: IO[str]) -> None:

@@ -11,15 +11,13 @@ Torch is installed in `.venv-vllm` only. There this module runs as a program tha
 import base64
 import io
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
-from tests.vllm.provision import PYTHON, REPOSITORY
+from tests.vllm.line_process import LineProcess
 
 INSTRUCTION = "Given a search query, retrieve relevant candidates that answer the query."
 SYSTEM = (
@@ -46,34 +44,15 @@ class Side:
     videos: tuple[Frames, ...] = ()
 
 
-class VlReference:
+class VlReference(LineProcess):
     """A process that scores with the model in `folder`, in float32."""
 
     def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [PYTHON, "-m", "tests.vllm.vl_reference", folder],
-            cwd=REPOSITORY,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()  # closes its stdin, which ends it
+        super().__init__("tests.vllm.vl_reference", folder)
 
     def __call__(self, query: Side, document: Side, instruction: str = INSTRUCTION) -> tuple[float, int]:
         """Score, and length of the prompt in tokens."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps([asdict(query), asdict(document), instruction]) + "\n")
-        stdin.flush()
-        score, tokens = json.loads(stdout.readline())
+        score, tokens = self.ask([asdict(query), asdict(document), instruction])
         return float(score), int(tokens)
 
 

@@ -1,42 +1,26 @@
 """The tests' end of the authors' recipes: a process of `.venv-vllm` in which all of them are answered."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from tests.vllm.families.recipes import RECIPES, Answer, Case, JinaV3
-from tests.vllm.provision import PYTHON, REPOSITORY
+from tests.vllm.line_process import LineProcess
 
 
-class Authors:
+class Authors(LineProcess):
     """A process that scores by the recipe of a family with the model in a folder, in float32."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [PYTHON, "-m", "tests.vllm.families.reference"],
-            cwd=REPOSITORY,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        super().__init__("tests.vllm.families.reference")
         self._known: dict[tuple[str, Path, Case], Answer] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate()  # closes its stdin, which ends it
 
     def pairs(self, family: str, folder: Path, cases: Sequence[Case]) -> list[Answer]:
         """Scores of pairs, in order. A case is computed once."""
         new = list(dict.fromkeys(case for case in cases if (family, folder, case) not in self._known))
-        answers = self._ask({"family": family, "folder": str(folder), "cases": new}) if new else []
+        answers = self.ask({"family": family, "folder": str(folder), "cases": new}) if new else []
         for case, answer in zip(new, answers, strict=True):
             self._known[family, folder, case] = Answer(*answer)
         return [self._known[family, folder, case] for case in cases]
@@ -46,16 +30,8 @@ class Authors:
     ) -> list[float]:
         """Scores of a list by jina-reranker-v3's recipe."""
         asked = {"query": query, "documents": list(documents), "instruction": instruction}
-        scores: list[float] = self._ask({"folder": str(folder), **asked})
+        scores: list[float] = self.ask({"folder": str(folder), **asked})
         return scores
-
-    def _ask(self, question: dict[str, Any]) -> Any:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(json.dumps(question) + "\n")
-        stdin.flush()
-        return json.loads(stdout.readline())
 
 
 def serve(lines: IO[str], answers: IO[str]) -> None:
