@@ -47,7 +47,8 @@ def _name(start: str, content: bytes, suffix: str) -> str:
 
 def _replace(folder: Path, outdated: str, name: str, content: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{os.getpid()}.unfinished"
+    # Of this file alone: a graph and a tokenizer are written at the same time, each in a thread of its own.
+    unfinished = folder / f".{os.getpid()}.{name}.unfinished"
     try:
         unfinished.write_bytes(content)
         for old in folder.glob(outdated):
